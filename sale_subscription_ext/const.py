@@ -1,0 +1,43 @@
+"""Tables of the subscription: states, what may follow what, units, limits."""
+
+UNITS = [
+    ('day', "Days"),
+    ('week', "Weeks"),
+    ('month', "Months"),
+    ('year', "Years"),
+]
+
+STATES = [
+    ('draft', "Quotation"),
+    ('progress', "In Progress"),
+    ('closed', "Closed"),
+]
+
+# A contract in one of these states is served: it has MRR and is billed.
+RUNNING_STATES = ('progress',)
+
+# (from, to) -> MRR movement which the step writes; a step which isn't here is refused.
+TRANSITIONS = {
+    ('draft', 'progress'): 'new',
+    ('progress', 'closed'): 'churn',
+    # Cancelled before anything was billed: the contract never was.
+    ('progress', False): 'correction',
+}
+
+EVENT_TYPES = [
+    ('new', "New"),
+    ('expansion', "Expansion"),
+    ('contraction', "Contraction"),
+    ('churn', "Churn"),
+    ('reactivation', "Reactivation"),
+    ('pause', "Pause"),
+    ('resume', "Resume"),
+    ('transfer', "Transfer"),
+    ('correction', "Correction"),
+]
+
+# Subscriptions locked, billed and committed together by the billing run.
+BILLING_BATCH_SIZE = 100
+
+# How often a batch is tried again when another transaction got in its way.
+MAX_CONCURRENCY_RETRIES = 5

@@ -1,0 +1,376 @@
+from odoo import api, fields, models
+from odoo.exceptions import UserError
+from odoo.tools import format_date
+
+from odoo.addons.sale_subscription_ext import const
+
+# What a running contract was signed for; another value is another contract.
+SIGNED_FIELDS = ('plan_id', 'start_date', 'company_id', 'currency_id')
+
+
+class SaleOrder(models.Model):
+    _name = 'sale.order'
+    _inherit = [
+        'sale.order',
+        'subscription.lifecycle.mixin',
+        'subscription.billing.mixin',
+        'subscription.metrics.mixin',
+    ]
+
+    _next_invoice_date_idx = models.Index(
+        "(next_invoice_date, company_id) WHERE subscription_state = 'progress'")
+
+    # Plan and state
+    plan_id = fields.Many2one(
+        comodel_name='subscription.plan',
+        string="Recurring Plan",
+        compute='_compute_subscription_plan_id',
+        store=True, readonly=False, precompute=True,
+        index='btree_not_null',
+        check_company=True,
+        tracking=True,
+        help="How often the recurring lines of this order are billed.",
+    )
+    is_subscription = fields.Boolean(
+        string="Is a Subscription", compute='_compute_is_subscription', store=True)
+    subscription_state = fields.Selection(
+        selection=const.STATES,
+        string="Subscription Status",
+        compute='_compute_subscription_state',
+        store=True, index='btree_not_null', copy=False,
+    )
+    stage_id = fields.Many2one(
+        comodel_name='subscription.stage',
+        string="Stage",
+        compute='_compute_stage_id',
+        store=True, readonly=False, copy=False, index='btree_not_null',
+        group_expand='_read_group_stage_ids',
+        ondelete='restrict',
+        tracking=True,
+    )
+
+    # Dates
+    start_date = fields.Date(
+        copy=False, tracking=True,
+        help="The first day served. The day of the confirmation where it is left empty.")
+    end_date = fields.Date(copy=False, tracking=True, help="The last day served, empty if open-ended.")
+    next_invoice_date = fields.Date(
+        string="Next Invoice",
+        compute='_compute_next_invoice_date',
+        store=True, readonly=False, copy=False,
+        help="Before the start: the first day to bill, where earlier days were billed elsewhere.",
+    )
+
+    # Amounts, in the currency of the order
+    recurring_total = fields.Monetary(
+        compute='_compute_recurring_total', store=True,
+        help="What is billed each period of the order's plan, without taxes.")
+    mrr = fields.Monetary(string="MRR", compute='_compute_mrr', store=True, help="Monthly recurring revenue.")
+    arr = fields.Monetary(string="ARR", compute='_compute_mrr', store=True, help="Yearly recurring revenue.")
+
+    # Billing
+    collection_mode = fields.Selection(
+        selection=lambda self: self.env['subscription.plan']._get_collection_modes(),
+        compute='_compute_collection_mode',
+        store=True, readonly=False, precompute=True,
+        help="What happens with the invoices of this subscription.",
+    )
+    subscription_period_ids = fields.One2many(
+        comodel_name='subscription.period', inverse_name='order_id', string="Billing Periods")
+    billing_error = fields.Text(copy=False, readonly=True)
+    billing_error_date = fields.Date(copy=False, readonly=True)
+    billing_parked = fields.Boolean(
+        copy=False, readonly=True, help="Billing leaves this subscription alone until somebody presses Retry.")
+    subscription_warning = fields.Text(compute='_compute_subscription_warning')
+
+    # End
+    close_reason_id = fields.Many2one(
+        comodel_name='subscription.close.reason', copy=False, tracking=True, ondelete='restrict')
+    close_note = fields.Text(copy=False)
+    close_date = fields.Date(copy=False)
+
+    # === COMPUTE METHODS === #
+
+    @api.depends('sale_order_template_id', 'order_line.product_id')
+    def _compute_subscription_plan_id(self):
+        for order in self:
+            plan = order.plan_id
+            if not plan and order.state not in ('sale', 'cancel'):
+                plan = (
+                    order.sale_order_template_id.plan_id
+                    or order.order_line.filtered('is_recurring').product_id.default_plan_id[:1]
+                )
+            order.plan_id = plan
+
+    @api.depends('plan_id', 'order_line.is_recurring')
+    def _compute_is_subscription(self):
+        for order in self:
+            order.is_subscription = bool(order.plan_id) and any(order.order_line.mapped('is_recurring'))
+
+    @api.depends('state', 'is_subscription')
+    def _compute_subscription_state(self):
+        """Quotations with a plan are drafts; from the confirmation on, `_update_subscription_state` decides."""
+        for order in self:
+            if order.state in ('draft', 'sent'):
+                order.subscription_state = 'draft' if order.is_subscription else False
+            else:
+                order.subscription_state = order.subscription_state
+
+    @api.depends('subscription_state')
+    def _compute_stage_id(self):
+        stages = self.env['subscription.stage'].search([]).grouped('subscription_state')
+        for order in self:
+            stage = order.stage_id
+            if stage.subscription_state != order.subscription_state:
+                stage = stages.get(order.subscription_state, stage.browse())[:1]
+            order.stage_id = stage
+
+    @api.depends(
+        'subscription_state', 'end_date', 'order_line.next_period_start', 'order_line.end_date',
+        'order_line.product_uom_qty', 'subscription_period_ids.state',
+    )
+    def _compute_next_invoice_date(self):
+        running = self.filtered(lambda order: order.subscription_state in const.RUNNING_STATES)
+        open_rows = running.order_line._get_open_rows()
+        for order in self - running:
+            order.next_invoice_date = order.subscription_state != 'closed' and order.next_invoice_date
+        for order in running:
+            dates = [line._get_next_bill_date() for line in order.order_line]
+            dates += [
+                line._get_bill_date(row.date_start, row.date_end)
+                for line in order.order_line for row in open_rows.get(line, ())
+            ]
+            order.next_invoice_date = min((day for day in dates if day), default=False)
+
+    @api.depends('order_line.price_subtotal', 'order_line.is_recurring', 'order_line.plan_id',
+                 'order_line.end_date', 'plan_id')
+    def _compute_recurring_total(self):
+        for order in self:
+            order.recurring_total = order._get_recurring_totals().get(order.plan_id, 0.0)
+
+    @api.depends('order_line.mrr', 'subscription_state')
+    def _compute_mrr(self):
+        for order in self:
+            order.mrr = sum(order.order_line.mapped('mrr'))
+            order.arr = 12 * order.mrr
+
+    @api.depends('plan_id')
+    def _compute_collection_mode(self):
+        for order in self:
+            is_running = order.subscription_state in const.RUNNING_STATES
+            order.collection_mode = order.collection_mode if is_running else order.plan_id.collection_mode
+
+    @api.depends('order_line.pricelist_item_id', 'order_line.plan_id', 'order_line.is_recurring', 'plan_id', 'state')
+    def _compute_subscription_warning(self):
+        for order in self:
+            order.subscription_warning = order._get_subscription_warning() if order.state in ('draft', 'sent') else ''
+
+    # === ONCHANGE METHODS === #
+
+    @api.onchange('sale_order_template_id')
+    def _onchange_sale_order_template_id(self):
+        """Override of `sale_management` to take the plan and term of a chosen template."""
+        if plan := self.sale_order_template_id.plan_id:
+            self.plan_id = plan
+        return super()._onchange_sale_order_template_id()
+
+    # === CRUD METHODS === #
+
+    @api.model_create_multi
+    def create(self, vals_list):
+        """Override of `sale` to start subscriptions which are created confirmed, as an import does it: without
+        mail, and without billing what lies before their next invoice date.
+        """
+        orders = super().create(vals_list)
+        orders.filtered(lambda order: order.state == 'sale')._start_imported()
+        return orders
+
+    def write(self, vals):
+        """Override of `sale` to keep what a running contract was signed for."""
+        if vals.get('stage_id'):
+            self._check_stage(self.env['subscription.stage'].browse(vals['stage_id']))
+        signed = [field for field in SIGNED_FIELDS if field in vals]
+        if signed:
+            self._check_signed(signed, vals)
+        return super().write(vals)
+
+    def _check_signed(self, signed, vals):
+        """Refuse another plan, start, company or currency on a running contract.
+
+        :param list signed: names of the fields
+        :param dict vals: the wished values
+        :raise UserError: saying what to do instead
+        """
+        for order in self.filtered(lambda order: order.subscription_state in const.RUNNING_STATES):
+            for name in signed:
+                field = order._fields[name]
+                if field.convert_to_cache(vals[name], order) != field.convert_to_cache(order[name], order):
+                    raise UserError(self.env._(
+                        "The field “%(field)s” of running subscription %(name)s can't be changed. Close it and confirm"
+                        " a new quotation instead.",
+                        field=field._description_string(self.env), name=order.name,
+                    ))
+
+    def _check_stage(self, stage):
+        """Refuse a stage of another state: stages follow the state, not the other way round.
+
+        :param subscription.stage stage: the wished stage
+        :raise UserError: saying what to do instead
+        """
+        for order in self:
+            if order.subscription_state != stage.subscription_state:
+                raise UserError(self.env._(
+                    "%(name)s can't be moved to stage “%(stage)s”, which is for another state. Use the buttons of the"
+                    " subscription, such as Confirm or Close, instead.",
+                    name=order.name, stage=stage.name,
+                ))
+
+    # === ACTION METHODS === #
+
+    def _confirmation_error_message(self):
+        """Override of `sale` to refuse recurring products without a plan."""
+        return super()._confirmation_error_message() or self._get_missing_plan_message()
+
+    def _action_confirm(self):
+        """Override of `sale` to turn orders with recurring lines into running contracts."""
+        result = super()._action_confirm()
+        self._complete_plans()
+        self.filtered('is_subscription')._start_subscriptions()
+        return result
+
+    def _action_cancel(self):
+        """Override of `sale`: a contract which was billed is closed, not cancelled."""
+        self.filtered(lambda order: order.subscription_state in const.RUNNING_STATES)._withdraw_start()
+        return super()._action_cancel()
+
+    # === BUSINESS METHODS === #
+
+    def _start_imported(self):
+        """Start subscriptions which were created confirmed, and close those with a close date.
+
+        :raise UserError: when a recurring product has no plan
+        """
+        for order in self:
+            if message := order._get_missing_plan_message():
+                raise UserError(message)
+        self._complete_plans()
+        quiet = self.filtered('is_subscription').with_context(
+            tracking_disable=True, sale_subscription_ext_quiet=True)
+        quiet.subscription_state = 'draft'
+        quiet._start_subscriptions()
+        for (reason, note, day), orders in quiet.filtered('close_date').grouped(
+            lambda order: (order.close_reason_id, order.close_note or '', order.close_date)
+        ).items():
+            orders._close_subscriptions(reason, note, day)
+
+    def _get_missing_plan_message(self):
+        """Return which product of the order can't be sold without a plan.
+
+        :return: a sentence which says what to do, or nothing
+        :rtype: str|bool
+        """
+        self.ensure_one()
+        for line in self.order_line:
+            if line.is_recurring and not line.plan_id and not line.product_id.sell_once:
+                return self.env._(
+                    "%(product)s is a recurring product. Choose a recurring plan on order %(order)s, or remove the"
+                    " product.", product=line.product_id.display_name, order=self.name,
+                )
+        return False
+
+    def _complete_plans(self):
+        """Settle what the confirmation leaves no choice about: orders whose lines alone have a plan take that of
+        the first one, and without any plan a product which may be sold once is.
+        """
+        recurring = self.order_line.filtered('is_recurring')
+        recurring.filtered(lambda line: not line.plan_id).is_recurring = False
+        for order in self.filtered(lambda order: not order.plan_id):
+            order.plan_id = order.order_line.plan_id[:1]
+
+    def _create_invoices(self, grouped=False, final=False, date=None):
+        """Override of `sale` to bill running contracts through the billing ledger, whoever asks for invoices."""
+        contracts = self.filtered(lambda order: order.subscription_state in const.RUNNING_STATES)
+        if not contracts:
+            return super()._create_invoices(grouped=grouped, final=final, date=date)
+        moves = contracts._create_due_invoices()
+        if plain := self - contracts:
+            plain = plain.with_context(raise_if_nothing_to_invoice=False)
+            moves |= super(SaleOrder, plain)._create_invoices(grouped=grouped, final=final, date=date)
+        if not moves and self.env.context.get('raise_if_nothing_to_invoice', True):
+            raise UserError(self._nothing_to_invoice_error_message())
+        return moves
+
+    def _nothing_to_invoice_error_message(self):
+        """Override of `sale` to say when the next invoice of a contract is due."""
+        if len(self) == 1 and self.next_invoice_date and self.subscription_state in const.RUNNING_STATES:
+            return self.env._(
+                "Nothing is due on %(name)s yet. Its next invoice is made on %(date)s.",
+                name=self.name, date=format_date(self.env, self.next_invoice_date),
+            )
+        return super()._nothing_to_invoice_error_message()
+
+    def _get_priced_lines(self):
+        """Override of `sale` to leave ended lines out of the totals."""
+        return super()._get_priced_lines().filtered(lambda line: not line.end_date)
+
+    def _get_update_prices_lines(self):
+        """Override of `sale` to keep the prices of running contracts."""
+        return super()._get_update_prices_lines()._filter_repriceable()
+
+    def _get_recurring_totals(self):
+        """Return what is billed each period, plan by plan.
+
+        :return: {plan: untaxed amount}, the order's plan first
+        :rtype: dict
+        """
+        self.ensure_one()
+        lines = self.order_line.filtered(lambda line: line.is_recurring and line.plan_id and not line.end_date)
+        totals = {
+            plan: sum(plan_lines.mapped('price_subtotal'))
+            for plan, plan_lines in lines.grouped('plan_id').items()
+        }
+        return dict(sorted(totals.items(), key=lambda item: (item[0] != self.plan_id, item[0].sequence)))
+
+    def _get_subscription_warning(self):
+        """Return what somebody should look at before a quotation goes out.
+
+        :rtype: str
+        """
+        self.ensure_one()
+        recurring = self.order_line.filtered('is_recurring')
+        missing_plan = recurring.filtered(lambda line: not line.plan_id and not line.product_id.sell_once)
+        if missing_plan:
+            return self.env._(
+                "Choose a recurring plan: %(products)s can't be sold without one.",
+                products=', '.join(missing_plan.product_id.mapped('display_name')),
+            )
+        unpriced = recurring.filtered(
+            lambda line: line.product_id.product_tmpl_id._has_plan_prices() and not line.pricelist_item_id.plan_id)
+        if unpriced:
+            return self.env._(
+                "No price for this plan: %(products)s. The sales price is used as the price of a period.",
+                products=', '.join(unpriced.product_id.mapped('display_name')),
+            )
+        return ''
+
+    # === MAIL === #
+
+    def _track_template(self, changes):
+        """Override of `mail` to send the e-mail of a stage which a subscription enters."""
+        result = super()._track_template(changes)
+        order = self[0]
+        template = order.stage_id.mail_template_id
+        if 'stage_id' in changes and template and order.plan_id.send_mails and order.partner_id.email:
+            result['stage_id'] = (template, {
+                'auto_delete_keep_log': False,
+                'subtype_id': self.env['ir.model.data']._xmlid_to_res_id('mail.mt_note'),
+                'email_layout_xmlid': 'mail.mail_notification_layout_with_responsible_signature',
+            })
+        return result
+
+    # === TOOLING === #
+
+    @api.model
+    def _read_group_stage_ids(self, stages, domain):
+        """Show every column of the kanban, empty ones too."""
+        return stages.search([])

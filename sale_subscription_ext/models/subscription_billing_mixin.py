@@ -1,0 +1,450 @@
+import logging
+import random
+import time
+from collections import defaultdict
+
+import psycopg2
+from psycopg2.extensions import TransactionRollbackError
+
+from odoo import api, models
+from odoo.exceptions import LockError, UserError
+from odoo.fields import Command, Domain
+from odoo.tools import SQL
+
+from odoo.addons.sale_subscription_ext import const
+
+_logger = logging.getLogger(__name__)
+
+# Connection, lock or serialization: no subscription's fault, and the transaction is over.
+DATABASE_ERRORS = (psycopg2.OperationalError, psycopg2.InterfaceError)
+
+
+class SubscriptionParked(UserError):
+    """A subscription which billing leaves alone until somebody has looked at it."""
+
+
+class SubscriptionBillingMixin(models.AbstractModel):
+    """The billing run: which subscriptions are due, their invoices, the ledger."""
+
+    _name = 'subscription.billing.mixin'
+    _description = "Subscription Billing"
+
+    # === ACTION METHODS === #
+
+    def action_bill_now(self):
+        """Bill what is due of these subscriptions in their own mode, without waiting for the next run.
+
+        :return: an action which shows the invoices, or says that nothing was due
+        :rtype: dict
+        """
+        self.check_access('write')
+        self._check_running(self.env._("bill"))
+        moves = self._bill_subscriptions()
+        if moves:
+            return self.action_view_invoice(invoices=moves)
+        failed = self.filtered('billing_error')
+        return {
+            'type': 'ir.actions.client',
+            'tag': 'display_notification',
+            'params': {
+                'type': 'danger' if failed else 'info',
+                'message': '\n'.join(failed.mapped('billing_error')) or self.env._("Nothing is due yet."),
+                'next': {'type': 'ir.actions.client', 'tag': 'soft_reload'},
+            },
+        }
+
+    def action_retry_billing(self):
+        """Bill subscriptions again which failed or are parked.
+
+        :return: see `action_bill_now`
+        :rtype: dict
+        """
+        self.check_access('write')
+        self._clear_billing_error()
+        return self.action_bill_now()
+
+    # === CRON === #
+
+    @api.model
+    def _cron_bill_subscriptions(self):
+        """Bill all due subscriptions, batch by batch; any number of crons and machines share the work."""
+        self.env['sale.order']._bill_subscriptions(commit=True)
+
+    # === BUSINESS METHODS - RUN === #
+
+    def _bill_subscriptions(self, date=None, commit=False):
+        """Bill everything which is due; on a recordset, of those subscriptions only.
+
+        A subscription which fails is rolled back alone, gets its `billing_error` and an activity, and is left out
+        until the next day. Errors of concurrency are never a subscription's error.
+
+        :param datetime.date date: the as-of date and date of the invoices, each company's today if not given
+        :param bool commit: commit batch by batch, for crons
+        :return: the new invoices, posted or draft by the mode of each subscription
+        :rtype: account.move
+        """
+        self.check_access('write')
+        # Salespeople bill without any right in accounting: theirs on the order was checked.
+        engine = self.env['sale.order'].sudo()
+        domain = engine._get_due_domain(date)
+        if self:
+            domain &= Domain('id', 'in', self.ids)
+        else:
+            domain &= engine._get_not_failed_domain(date)
+        if commit:
+            self.env['ir.cron']._commit_progress(remaining=engine.search_count(domain))
+        move_ids, last_id, has_time = [], 0, True
+        while has_time:
+            orders, moves, has_time = engine._bill_next_batch(domain & Domain('id', '>', last_id), date, commit)
+            if not orders:
+                if commit:
+                    self.env['ir.cron']._commit_progress(remaining=0)
+                break
+            last_id = orders[-1]
+            move_ids += moves
+        return self.env['account.move'].browse(move_ids)
+
+    @api.model
+    def _bill_next_batch(self, domain, date, commit):
+        """Lock and bill the next subscriptions of a run, again when another transaction got in the way.
+
+        :param Domain domain: what is left of the run
+        :param datetime.date date: see `_bill_subscriptions`
+        :param bool commit: see `_bill_subscriptions`
+        :return: ids of the subscriptions, ids of their invoices, whether time is left
+        :rtype: tuple[list[int], list[int], bool]
+        """
+        for attempt in range(const.MAX_CONCURRENCY_RETRIES + 1):
+            try:
+                orders = self._lock_due(domain, const.BILLING_BATCH_SIZE)
+                moves = orders._bill_isolated(date) if orders else self.env['account.move']
+                has_time = True
+                if commit and orders:
+                    has_time = bool(self.env['ir.cron']._commit_progress(len(orders)))
+                    self.env.invalidate_all()  # others may have changed what is cached, and memory stays flat
+                return orders.ids, moves.ids, has_time
+            except TransactionRollbackError:  # serialization failure or deadlock
+                if not commit or attempt == const.MAX_CONCURRENCY_RETRIES:
+                    raise
+                self.env.cr.rollback()
+                _logger.info("A batch of subscriptions met another transaction, trying again.")
+                time.sleep(random.uniform(0.0, 0.2 * 2 ** attempt))
+        return [], [], False
+
+    @api.model
+    def _lock_due(self, domain, limit):
+        """Select and lock due subscriptions in one statement, skipping those another worker holds.
+
+        :param Domain domain: what is due
+        :param int limit: how many at the most
+        :return: the locked subscriptions, by id
+        :rtype: sale.order
+        """
+        query = self._search(domain, order='id', limit=limit)
+        rows = self.env.execute_query(SQL("%s FOR NO KEY UPDATE OF sale_order SKIP LOCKED", query.select()))
+        return self.browse([order_id for [order_id] in rows])
+
+    def _bill_isolated(self, date):
+        """Bill locked subscriptions together; if that fails, one by one, so that a bad one fails alone.
+
+        :param datetime.date date: see `_bill_subscriptions`
+        :return: the new invoices
+        :rtype: account.move
+        """
+        try:
+            with self.env.cr.savepoint():
+                return self._bill_locked(date)
+        except DATABASE_ERRORS:
+            raise
+        except Exception:  # whatever it is, find out whose it is
+            _logger.info("A batch of %s subscriptions failed, billing them one by one.", len(self))
+        moves = self.env['account.move']
+        for order in self:
+            try:
+                with self.env.cr.savepoint():
+                    moves |= order._bill_locked(date)
+            except DATABASE_ERRORS:
+                raise
+            except UserError as error:
+                order._set_billing_error(str(error), date, parked=isinstance(error, SubscriptionParked))
+            except Exception as error:
+                _logger.warning("Billing of subscription %s failed", order.name, exc_info=True)
+                order._set_billing_error(
+                    self.env._("Unexpected error: %(error)s", error=error), date)
+        return moves
+
+    @api.model
+    def _get_due_domain(self, date=None):
+        """Return the domain of the subscriptions which are due.
+
+        :param datetime.date date: the as-of date, each company's today if not given
+        :rtype: Domain
+        """
+        if date:
+            days = Domain('next_invoice_date', '<=', date)
+        else:
+            days = Domain.OR(
+                Domain('company_id', 'in', companies.ids) & Domain('next_invoice_date', '<=', today)
+                for today, companies in self.env['res.company']._get_companies_by_subscription_today().items()
+            )
+        return days & Domain([
+            ('subscription_state', 'in', const.RUNNING_STATES), ('billing_parked', '=', False)])
+
+    @api.model
+    def _get_not_failed_domain(self, date=None):
+        """Return the domain of the subscriptions which didn't fail on that day already.
+
+        :rtype: Domain
+        """
+        day = date or self._subscription_today()
+        return Domain('billing_error_date', '=', False) | Domain('billing_error_date', '<', day)
+
+    # === BUSINESS METHODS - INVOICES === #
+
+    def _bill_locked(self, date=None, post=True):
+        """Make the invoices of what is due of locked subscriptions, with their ledger rows and next dates.
+
+        :param datetime.date date: see `_bill_subscriptions`
+        :param bool post: whether subscriptions whose mode posts do so
+        :return: the new invoices
+        :rtype: account.move
+        """
+        rows_by_order = self._open_ledger_rows(date)
+        vals_list = []
+        for order in self:
+            invoice_date = (date or order._subscription_today()) if post else None
+            vals_list += order._prepare_subscription_invoices(rows_by_order.get(order, {}), invoice_date)
+        moves = self._create_account_invoices(vals_list, final=False)
+        rows = self.env['subscription.period'].union(*(
+            rows for by_date in rows_by_order.values() for rows in by_date.values()))
+        rows.filtered('invoice_line_id')._set_billed()
+        self.filtered('billing_error')._clear_billing_error()
+        for move in moves:
+            move.message_post_with_source(
+                'mail.message_origin_link',
+                render_values={'self': move, 'origin': move.line_ids.sale_line_ids.order_id},
+                subtype_xmlid='mail.mt_note',
+            )
+        if post:
+            # Numbers come last: they are what workers wait for each other for.
+            self._issue_invoices(moves)
+        return moves
+
+    def _open_ledger_rows(self, date=None, check=True):
+        """Write the ledger rows of everything which is due and move the lines on to their next periods.
+
+        :param datetime.date date: the as-of date
+        :param bool check: whether to refuse what can't be billed
+        :return: {order: {bill date: rows}}, oldest first
+        :rtype: dict
+        """
+        lines = self.order_line.filtered('anchor_date')
+        open_rows = lines._get_open_rows()
+        ledger_quantities = self._get_ledger_quantities(lines)
+        entries, vals_list = [], []
+        for order in self:
+            day = date or order._subscription_today()
+            due = [(line, period) for line in order.order_line & lines
+                   for period in line._get_due_periods(day, open_rows.get(line, ()))]
+            if check:
+                order._check_due(due)
+            for line, period in due:
+                entries.append((order, period))
+                if not period.row:
+                    vals = line._prepare_due_period(period, ledger_quantities[line])
+                    ledger_quantities[line] += vals['quantity']
+                    vals_list.append(vals)
+                    line.next_period_start = period.end
+        new_rows = iter(self.env['subscription.period'].create(vals_list))
+        result = defaultdict(lambda: defaultdict(self.env['subscription.period'].browse))
+        for order, period in entries:
+            result[order][period.bill_date] |= period.row or next(new_rows)
+        return {order: dict(sorted(by_date.items())) for order, by_date in result.items()}
+
+    @api.model
+    def _get_ledger_quantities(self, lines):
+        """Return what the ledger holds of the lines which are billed by delivered quantity.
+
+        :return: {order line: quantity}
+        :rtype: defaultdict
+        """
+        by_delivery = lines.filtered(lambda line: line._is_billed_by_delivery())
+        return defaultdict(float, self.env['subscription.period']._read_group(
+            [('order_line_id', 'in', by_delivery.ids), ('state', '!=', 'waived')],
+            ['order_line_id'], ['quantity:sum'],
+        ) if by_delivery else ())
+
+    def _check_due(self, due):
+        """Refuse to bill what can't be right.
+
+        :param list due: (order line, due period)
+        :raise SubscriptionParked: saying what to do
+        """
+        self.ensure_one()
+        limit = self.company_id.subscription_catch_up
+        count = len({period.bill_date for _line, period in due})
+        if count > limit:
+            raise SubscriptionParked(self.env._(
+                "More than %(limit)s missed periods are due. Check the start date, then press Retry after raising"
+                " the limit in the settings or moving the first unbilled day.", limit=limit,
+            ))
+        if self.currency_id.compare_amounts(self.recurring_total, 0.0) < 0:
+            raise SubscriptionParked(self.env._(
+                "The recurring total is negative. Correct prices, quantities or discounts of the recurring lines,"
+                " then press Retry."
+            ))
+
+    def _prepare_subscription_invoices(self, rows_by_date, invoice_date=None):
+        """Prepare the invoices of one subscription: one per date on which something was due, oldest first.
+
+        One-off lines which can be invoiced join the first one.
+
+        :param dict rows_by_date: {bill date: ledger rows}
+        :param datetime.date invoice_date: the date of the invoices, none on drafts made by hand
+        :return: values to create invoices with
+        :rtype: list[dict]
+        """
+        self.ensure_one()
+        order = self.with_company(self.company_id).with_context(lang=self.partner_invoice_id.lang or self.env.lang)
+        vals_list = []
+        nothing = self.env['subscription.period']
+        for rows in rows_by_date.values() or [nothing]:
+            billable = rows.filtered(lambda row: row.state == 'open' and row._get_net_amount())
+            unbilled = rows - billable
+            lines = order._get_subscription_invoice_lines(billable, with_one_off=not vals_list)
+            if not any(not line.display_type for line in lines):
+                unbilled |= billable
+            else:
+                vals = order._prepare_invoice()
+                if invoice_date:
+                    vals['invoice_date'] = invoice_date
+                vals['invoice_line_ids'] += order._prepare_subscription_invoice_lines(lines, billable)
+                vals_list.append(vals)
+            order._leave_out(unbilled)
+        return vals_list
+
+    def _get_subscription_invoice_lines(self, rows, with_one_off):
+        """Return the lines of the next invoice with their sections and notes, as the host chooses them.
+
+        :param rows: the ledger rows to bill
+        :param bool with_one_off: whether one-off lines and down payments join in
+        :rtype: sale.order.line
+        """
+        self.ensure_one()
+        quantities = defaultdict(float)
+        for row in rows:
+            quantities[row.order_line_id.id] += row.quantity
+        for line in self.order_line.filtered('is_recurring'):
+            if line.qty_to_invoice != quantities[line.id]:
+                line.qty_to_invoice = quantities[line.id]
+        lines = self._get_invoiceable_lines(final=with_one_off)
+        if with_one_off:
+            return lines
+        recurring = lines.filtered('is_recurring')
+        return lines.filtered(lambda line: line in recurring or (
+            line.display_type and (line.display_type == 'line_note' or line._get_section_lines() & recurring)))
+
+    def _prepare_subscription_invoice_lines(self, lines, rows):
+        """Prepare the lines of an invoice: those of ledger rows with their periods, the others as the host does.
+
+        :param lines: order lines to bill
+        :param rows: the ledger rows of the recurring ones
+        :return: commands for `invoice_line_ids`
+        :rtype: list
+        """
+        self.ensure_one()
+        rows_by_line = rows.grouped('order_line_id')
+        commands = []
+        has_down_payment_section = False
+        for line in lines:
+            if line.is_downpayment and not has_down_payment_section:
+                commands.append(Command.create(self._prepare_down_payment_section_line(sequence=len(commands))))
+                has_down_payment_section = True
+            if line.is_recurring:
+                for row in rows_by_line.get(line, ()):
+                    commands += map(Command.create, line._prepare_period_invoice_lines(row, sequence=len(commands)))
+                continue
+            optional_values = {'sequence': len(commands)}
+            if line.is_downpayment:
+                # As the host does it: a final invoice takes back what was paid down.
+                optional_values['quantity'] = -1.0
+                optional_values['extra_tax_data'] = self.env['account.tax'] \
+                    ._reverse_quantity_base_line_extra_tax_data(line.extra_tax_data)
+            commands += map(Command.create, line._prepare_invoice_lines_vals_list(**optional_values))
+        return commands
+
+    def _leave_out(self, rows):
+        """Close ledger rows for which nothing is billed: free periods, nothing delivered.
+
+        :param rows: ledger rows of this subscription
+        """
+        rows.filtered(lambda row: row.state == 'open').write({'state': 'waived', 'amount': 0.0})
+        for label in dict.fromkeys(row._get_label() for row in rows):
+            self._message_log(body=self.env._("Nothing to bill for %(period)s.", period=label))
+
+    def _create_due_invoices(self):
+        """Make draft invoices of what is due, for the host's own ways to invoice an order.
+
+        :return: the new invoices
+        :rtype: account.move
+        :raise LockError: when another worker is billing one of them
+        """
+        self.check_access('write')
+        try:
+            self.lock_for_update(allow_referencing=True)
+        except LockError as error:
+            raise UserError(self.env._(
+                "These subscriptions are being billed right now. Try again in a minute.")) from error
+        # As the host: salespeople make invoices of their orders without any right in accounting.
+        return self.sudo()._bill_locked(post=False).sudo(self.env.su)
+
+    def _waive_due_periods(self, date):
+        """Leave out what is due on `date` and wasn't billed.
+
+        :param datetime.date date: the last day served
+        """
+        for rows in self.sudo()._open_ledger_rows(date, check=False).values():
+            for due_rows in rows.values():
+                due_rows.write({'state': 'waived', 'amount': 0.0})
+
+    # === BUSINESS METHODS - POST AND SEND === #
+
+    def _issue_invoices(self, moves):
+        """Post and send new invoices by the mode of their subscriptions.
+
+        :param moves: new invoices of these subscriptions
+        """
+        to_post = moves.filtered(lambda move: all(
+            order.collection_mode == 'send' for order in move.line_ids.sale_line_ids.order_id))
+        to_post._post(soft=False)
+        to_post._queue_subscription_mails()
+
+    # === BUSINESS METHODS - ERRORS === #
+
+    def _set_billing_error(self, message, date=None, parked=False):
+        """Record why a subscription couldn't be billed and ask somebody to mend it.
+
+        :param str message: what to mend
+        :param datetime.date date: the as-of date of the run
+        :param bool parked: whether it is left alone until somebody presses Retry
+        """
+        self.ensure_one()
+        is_new = not self.billing_error
+        self.write({
+            'billing_error': message,
+            'billing_error_date': date or self._subscription_today(),
+            'billing_parked': parked,
+        })
+        # What is due stays visible in Orders to Invoice.
+        self.env.add_to_compute(self.order_line._fields['qty_to_invoice'], self.order_line)
+        if is_new:
+            self.activity_schedule(
+                'sale_subscription_ext.mail_activity_type_billing_error',
+                note=message,
+                user_id=self.user_id.id or self.env.uid,
+            )
+
+    def _clear_billing_error(self):
+        """Forget an error which is mended, and the activity which asked for it."""
+        self.write({'billing_error': False, 'billing_error_date': False, 'billing_parked': False})
+        self.activity_unlink(['sale_subscription_ext.mail_activity_type_billing_error'])

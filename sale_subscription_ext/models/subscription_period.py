@@ -1,0 +1,106 @@
+from odoo import api, fields, models
+from odoo.tools import format_date
+
+
+class SubscriptionPeriod(models.Model):
+    """The billing ledger: which days of which line were asked for, by which invoice line.
+
+    Rows are never deleted; the database refuses a second regular row for a day already in the ledger.
+    """
+
+    _name = 'subscription.period'
+    _description = "Billing Period"
+    _order = 'date_start desc, id desc'
+    _check_company_auto = True
+
+    # No extension is needed: a line is a range of one integer.
+    _no_overlap = models.Constraint(
+        "EXCLUDE USING gist (int4range(order_line_id, order_line_id, '[]') WITH &&,"
+        " daterange(date_start, date_end) WITH &&) WHERE (kind = 'regular')",
+        "This period of the subscription is in the billing ledger already: it was billed or left out before.",
+    )
+    _check_dates = models.Constraint(
+        'CHECK(date_end >= date_start)',
+        "A billing period can't end before it starts.",
+    )
+    _line_state_idx = models.Index('(order_line_id, state)')
+
+    order_line_id = fields.Many2one(
+        comodel_name='sale.order.line', string="Order Line", required=True, ondelete='restrict')
+    order_id = fields.Many2one(
+        related='order_line_id.order_id', string="Subscription", store=True, index=True, precompute=True)
+    company_id = fields.Many2one(related='order_line_id.company_id', store=True, index=True, precompute=True)
+    currency_id = fields.Many2one(related='order_line_id.currency_id', store=True, precompute=True)
+    product_id = fields.Many2one(related='order_line_id.product_id')
+    date_start = fields.Date(string="From", required=True)
+    date_end = fields.Date(string="End (exclusive)", required=True, help="The first day after the period.")
+    date_last = fields.Date(string="To", compute='_compute_date_last')
+    kind = fields.Selection(
+        selection=[('regular', "Regular"), ('proration', "Proration"), ('credit', "Credit")],
+        required=True,
+        default='regular',
+    )
+    state = fields.Selection(
+        selection=[('open', "To Bill"), ('billed', "Billed"), ('waived', "Left Out")],
+        required=True,
+        default='open',
+    )
+    quantity = fields.Float(digits='Product Unit')
+    price_unit = fields.Float(string="Unit Price", digits='Product Price')
+    discount = fields.Float(string="Discount (%)", digits='Discount')
+    amount = fields.Monetary(string="Amount", help="Untaxed, as on the invoice line.")
+    invoice_line_id = fields.Many2one(
+        comodel_name='account.move.line', string="Invoice Line", index='btree_not_null', ondelete='set null')
+    invoice_id = fields.Many2one(related='invoice_line_id.move_id', string="Invoice")
+    invoice_state = fields.Selection(related='invoice_id.state', string="Invoice Status")
+
+    # === COMPUTE METHODS === #
+
+    @api.depends('date_start', 'date_end')
+    def _compute_date_last(self):
+        for period in self:
+            is_empty = not period.date_end or period.date_end == period.date_start
+            period.date_last = period.date_end if is_empty else fields.Date.subtract(period.date_end, days=1)
+
+    @api.depends('date_start', 'date_end')
+    @api.depends_context('lang')
+    def _compute_display_name(self):
+        for period in self:
+            period.display_name = period._get_label() if period.date_start else ''
+
+    # === BUSINESS METHODS === #
+
+    def _get_label(self):
+        """Return the period as people read it, both ends included.
+
+        :rtype: str
+        """
+        self.ensure_one()
+        return self.env._(
+            "%(first_day)s – %(last_day)s",
+            first_day=format_date(self.env, self.date_start),
+            last_day=format_date(self.env, self.date_last),
+        )
+
+    def _get_net_amount(self):
+        """Return what the whole period costs, net of the discount.
+
+        :rtype: float
+        """
+        self.ensure_one()
+        return self.quantity * self.price_unit * (1 - self.discount / 100)
+
+    def _set_billed(self):
+        """Mark the rows as billed by the invoice lines which they hang on, with those lines' amounts."""
+        self.state = 'billed'
+        for period in self:
+            period.amount = period.invoice_line_id.price_subtotal
+
+    def _reopen(self):
+        """Make billed rows due again, when their draft is deleted or cancelled.
+
+        :return: the rows which were billed
+        """
+        billed = self.filtered(lambda period: period.state == 'billed')
+        billed.state = 'open'
+        return billed

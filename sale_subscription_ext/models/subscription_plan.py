@@ -1,0 +1,229 @@
+from odoo import api, fields, models
+from odoo.exceptions import ValidationError
+
+from odoo.addons.sale_subscription_ext import const
+from odoo.addons.sale_subscription_ext.tools import metrics, recurrence
+
+
+class SubscriptionPlan(models.Model):
+    """How often and in which way a subscription is billed."""
+
+    _name = 'subscription.plan'
+    _description = "Subscription Plan"
+    _order = 'sequence, id'
+    _check_company_auto = True
+
+    _check_billing_period_value = models.Constraint(
+        'CHECK(billing_period_value >= 1)',
+        "The billing period of a plan must be at least 1. Enter 1 for every month, 3 for every three months.",
+    )
+    _check_billing_month_day = models.Constraint(
+        'CHECK(billing_month_day BETWEEN 1 AND 31)',
+        "The billing day of a plan must be between 1 and 31. Enter 31 for the last day of the month.",
+    )
+    _check_invoice_lead_days = models.Constraint(
+        'CHECK(invoice_lead_days >= 0)',
+        "The number of days an invoice is made ahead can't be negative.",
+    )
+
+    name = fields.Char(required=True, translate=True)
+    sequence = fields.Integer(default=10)
+    active = fields.Boolean(default=True)
+    company_id = fields.Many2one(comodel_name='res.company', index=True)
+
+    # Recurrence
+    billing_period_value = fields.Integer(string="Billing Period", required=True, default=1)
+    billing_period_unit = fields.Selection(selection=const.UNITS, string="Unit", required=True, default='month')
+    billing_period_display = fields.Char(string="Recurrence", compute='_compute_billing_period_display')
+    billing_alignment = fields.Selection(
+        selection=[
+            ('anniversary', "On the day it starts"),
+            ('calendar', "On the first day of the calendar period"),
+            ('month_day', "On a day of the month"),
+        ],
+        string="Billing Day",
+        required=True,
+        default='anniversary',
+        help="On which day a new period begins. The calendar's periods are Monday, the first of the month, and"
+            " months and years counted from January.",
+    )
+    billing_month_day = fields.Integer(
+        string="Day of the Month",
+        default=1,
+        help="1 to 31. Shorter months take their last day; 31 is always the last day.",
+    )
+    first_period = fields.Selection(
+        selection=[
+            ('prorate', "Bill the days served"),
+            ('full', "Bill it in full"),
+            ('free', "Leave it free"),
+        ],
+        string="Incomplete First Period",
+        required=True,
+        default='prorate',
+        help="What is billed when a subscription starts between two billing days.",
+    )
+    bill_in = fields.Selection(
+        selection=[('advance', "At the start of the period"), ('arrears', "At the end of the period")],
+        string="Bill",
+        required=True,
+        default='advance',
+    )
+    invoice_lead_days = fields.Integer(
+        string="Invoice Days Ahead",
+        help="Make the invoice this many days before the period begins.",
+    )
+
+    # Invoicing and collection
+    collection_mode = fields.Selection(
+        selection='_get_collection_modes',
+        required=True,
+        default='send',
+        help="Draft: invoices wait for somebody to check and post them.\n"
+            "Send: invoices are posted and e-mailed to the customer.",
+    )
+    invoice_mail_template_id = fields.Many2one(
+        comodel_name='mail.template',
+        string="Invoice E-mail",
+        domain="[('model', '=', 'account.move')]",
+        default=lambda self: self.env.ref('account.email_template_edi_invoice', raise_if_not_found=False),
+        help="The e-mail which carries a new invoice. Leave it empty to post invoices without mailing them.",
+    )
+    send_mails = fields.Boolean(
+        string="E-mails to the Customer",
+        default=True,
+        help="Send the e-mails of the stages, such as the confirmation of a closing, to the customer.",
+    )
+
+    # Relations
+    pricelist_item_ids = fields.One2many(
+        comodel_name='product.pricelist.item', inverse_name='plan_id', string="Prices")
+    subscription_count = fields.Integer(compute='_compute_subscription_count')
+
+    # === COMPUTE METHODS === #
+
+    @api.depends('billing_period_value', 'billing_period_unit')
+    @api.depends_context('lang')
+    def _compute_billing_period_display(self):
+        for plan in self:
+            plan.billing_period_display = plan._get_period_label()
+
+    def _compute_subscription_count(self):
+        counts = dict(self.env['sale.order']._read_group(
+            [('plan_id', 'in', self.ids), ('subscription_state', 'in', const.RUNNING_STATES)],
+            ['plan_id'], ['__count'],
+        ))
+        for plan in self:
+            plan.subscription_count = counts.get(plan, 0)
+
+    # === CONSTRAINT METHODS === #
+
+    @api.constrains('billing_alignment', 'billing_period_unit')
+    def _check_alignment_unit(self):
+        for plan in self:
+            if plan.billing_alignment == 'month_day' and plan.billing_period_unit not in ('month', 'year'):
+                raise ValidationError(self.env._(
+                    "Plan %(plan)s: only periods of months or years can begin on a day of the month. Choose"
+                    " another billing day or another unit.",
+                    plan=plan.name,
+                ))
+
+    @api.constrains('billing_period_value', 'billing_period_unit', 'billing_alignment', 'billing_month_day')
+    def _check_schedule_unused(self):
+        """The schedule of a plan in use is part of signed contracts."""
+        used_plan = self.env['sale.order.line'].sudo().search([
+            ('plan_id', 'in', self.ids),
+            ('anchor_date', '!=', False),
+            ('order_id.subscription_state', 'in', const.RUNNING_STATES),
+        ], limit=1).plan_id
+        if used_plan:
+            raise ValidationError(self.env._(
+                "Running subscriptions are billed by plan %(plan)s, so its billing period and day can't change."
+                " Create another plan instead.",
+                plan=used_plan.name,
+            ))
+
+    # === ACTION METHODS === #
+
+    def action_view_subscriptions(self):
+        """Open the running subscriptions of this plan.
+
+        :return: a window action
+        :rtype: dict
+        """
+        self.ensure_one()
+        action = self.env['ir.actions.act_window']._for_xml_id(
+            'sale_subscription_ext.sale_order_action_subscription')
+        action['domain'] = [('plan_id', '=', self.id), ('subscription_state', 'in', const.RUNNING_STATES)]
+        return action
+
+    # === BUSINESS METHODS === #
+
+    def _get_anchor_date(self, start):
+        """Return the date which the periods of a line that starts on `start` are counted from.
+
+        :param datetime.date start: the first day served
+        :rtype: datetime.date
+        """
+        self.ensure_one()
+        return recurrence.aligned_anchor(
+            start, self.billing_period_value, self.billing_period_unit,
+            self.billing_alignment, self.billing_month_day,
+        )
+
+    def _get_natural_period(self, anchor, day):
+        """Return the whole period of the plan which holds `day`.
+
+        :param datetime.date anchor: the line's billing day
+        :param datetime.date day: any day
+        :rtype: odoo.addons.sale_subscription_ext.tools.recurrence.Period
+        """
+        self.ensure_one()
+        return recurrence.period_at(anchor, self.billing_period_value, self.billing_period_unit, day)
+
+    def _get_monthly_amount(self, amount, company):
+        """Return what an amount per period of this plan is worth in a month.
+
+        :param float amount: an amount per period
+        :param company: the company whose days per month count
+        :return: the unrounded amount per month
+        :rtype: float
+        """
+        self.ensure_one()
+        return metrics.monthly(
+            amount, self.billing_period_value, self.billing_period_unit,
+            days_per_month=float(company.subscription_days_per_month),
+        )
+
+    def _get_period_label(self):
+        """Return the recurrence in words: "month", "3 months".
+
+        :rtype: str
+        """
+        self.ensure_one()
+        singular = {
+            'day': self.env._("day"), 'week': self.env._("week"),
+            'month': self.env._("month"), 'year': self.env._("year"),
+        }
+        value = self.billing_period_value
+        if value == 1:
+            return singular.get(self.billing_period_unit, '')
+        plural = {
+            'day': self.env._("%(count)s days", count=value), 'week': self.env._("%(count)s weeks", count=value),
+            'month': self.env._("%(count)s months", count=value), 'year': self.env._("%(count)s years", count=value),
+        }
+        return plural.get(self.billing_period_unit, '')
+
+    # === HOOKS === #
+
+    def _get_collection_modes(self):
+        """Return the ways in which the money of a subscription is collected.
+
+        Addons which add a way extend the list; call super.
+
+        :rtype: list[tuple[str, str]]
+        """
+        return [
+            ('draft', self.env._("Draft invoices for review")),
+            ('send', self.env._("Post and send invoices")),
+        ]

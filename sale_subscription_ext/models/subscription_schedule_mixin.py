@@ -1,0 +1,272 @@
+from datetime import date, timedelta
+from fractions import Fraction
+from typing import NamedTuple
+
+from odoo import models
+from odoo.tools import float_compare, float_is_zero, format_date
+
+from odoo.addons.sale_subscription_ext import const
+from odoo.addons.sale_subscription_ext.tools import proration
+
+
+class DuePeriod(NamedTuple):
+    """A period of a line which is to be billed."""
+
+    start: date
+    end: date  # exclusive
+    bill_date: date
+    # The ledger row which asks for it already, after its draft was deleted, or an empty recordset.
+    row: models.BaseModel
+
+
+class SubscriptionScheduleMixin(models.AbstractModel):
+    """Which periods of a sales order line are due, and what each of them costs."""
+
+    _name = 'subscription.schedule.mixin'
+    _description = "Subscription Schedule"
+
+    # === BUSINESS METHODS - DATES === #
+
+    def _get_served_lines(self):
+        """Return the lines which are billed period after period: recurring, not ended, with a quantity.
+
+        :rtype: sale.order.line
+        """
+        return self.filtered(
+            lambda line: line.is_recurring and line.plan_id and line.product_uom_qty and not line.end_date)
+
+    def _start(self, start, first_unbilled_day, anchor=None):
+        """Set the dates of lines which begin to be served.
+
+        :param datetime.date start: the first day served
+        :param datetime.date first_unbilled_day: the first day to bill, what lies before was billed elsewhere
+        :param datetime.date anchor: the billing day to follow, the plan's own if not given
+        """
+        waived = []
+        for line in self:
+            line.write({
+                'start_date': start,
+                'anchor_date': anchor or line.plan_id._get_anchor_date(start),
+                'next_period_start': first_unbilled_day,
+            })
+            if first_unbilled_day > start:
+                waived.append(line._prepare_period(start, first_unbilled_day, state='waived', quantity=0.0))
+        # The ledger is written by the engine only.
+        self.env['subscription.period'].sudo().create(waived)
+
+    def _is_billed_in_arrears(self):
+        """Return whether the line is billed at the end of its periods.
+
+        :rtype: bool
+        """
+        self.ensure_one()
+        return self.plan_id.bill_in == 'arrears' or self._is_billed_by_delivery()
+
+    def _is_billed_by_delivery(self):
+        """Return whether the delivered quantity is billed: only known when the period is over.
+
+        :rtype: bool
+        """
+        self.ensure_one()
+        return self.product_id.invoice_policy == 'delivery'
+
+    def _get_bill_date(self, start, end):
+        """Return the day on which a period is billed.
+
+        :param datetime.date start: its first day
+        :param datetime.date end: the day after its last
+        :rtype: datetime.date
+        """
+        self.ensure_one()
+        if self._is_billed_in_arrears():
+            return end
+        return start - timedelta(days=self.plan_id.invoice_lead_days)
+
+    def _get_period_from(self, day):
+        """Return the period which begins on `day`: to the next billing day, or to the last day served.
+
+        :param datetime.date day: the first day of the period
+        :return: (first day, day after the last), None when nothing is served from that day on
+        :rtype: tuple[datetime.date, datetime.date]|None
+        """
+        self.ensure_one()
+        last_day = self.order_id._get_last_day(self)
+        if not day or (last_day and day > last_day):
+            return None
+        end = self.plan_id._get_natural_period(self.anchor_date, day).end
+        if last_day:
+            end = min(end, last_day + timedelta(days=1))
+        return day, end
+
+    def _get_next_bill_date(self):
+        """Return when the line is to be billed next by its schedule.
+
+        :rtype: datetime.date|None
+        """
+        self.ensure_one()
+        period = self.anchor_date and self.product_uom_qty and self._get_period_from(self.next_period_start)
+        return self._get_bill_date(*period) if period else None
+
+    def _get_due_periods(self, day, open_rows=()):
+        """Return what is to be billed on `day`, oldest first.
+
+        :param datetime.date day: the date of the billing
+        :param open_rows: rows of this line in the ledger which were asked for and aren't billed
+        :return: at most one period more than the company catches up with
+        :rtype: list[DuePeriod]
+        """
+        self.ensure_one()
+        no_row = self.env['subscription.period']
+        due = [
+            DuePeriod(row.date_start, row.date_end, self._get_bill_date(row.date_start, row.date_end), row)
+            for row in open_rows
+        ]
+        due = [period for period in due if period.bill_date <= day]
+        limit = len(due) + self.company_id.subscription_catch_up + 1
+        start = self.next_period_start if self.anchor_date and self.product_uom_qty else None
+        while len(due) < limit and (period := self._get_period_from(start)):
+            bill_date = self._get_bill_date(*period)
+            if bill_date > day:
+                break
+            due.append(DuePeriod(*period, bill_date, no_row))
+            start = period[1]
+        return sorted(due, key=lambda period: period.start)
+
+    # === BUSINESS METHODS - AMOUNTS === #
+
+    def _get_period_ratio(self, start, end):
+        """Return which part of the price a period costs.
+
+        The days served count against the whole natural period; only the first, incomplete period can be
+        billed in full instead, when the plan says so.
+
+        :param datetime.date start: its first day
+        :param datetime.date end: the day after its last
+        :rtype: fractions.Fraction
+        """
+        self.ensure_one()
+        if self._is_billed_by_delivery():
+            return Fraction(1)
+        if start == self.start_date and self.plan_id.first_period == 'full':
+            natural = self.plan_id._get_natural_period(self.anchor_date, start)
+            if end == natural.end:
+                return Fraction(1)
+        return proration.ratio(
+            start, end, self.anchor_date, self.plan_id.billing_period_value, self.plan_id.billing_period_unit)
+
+    def _is_free_period(self, start, end):
+        """Return whether a period is the incomplete first one of a plan which leaves it free.
+
+        :rtype: bool
+        """
+        self.ensure_one()
+        return (
+            self.plan_id.first_period == 'free'
+            and start == self.start_date
+            and start != self.plan_id._get_natural_period(self.anchor_date, start).start
+        )
+
+    def _get_period_quantity(self, ledger_quantity):
+        """Return the quantity to bill for a period.
+
+        :param float ledger_quantity: what the ledger holds of the line already
+        :rtype: float
+        """
+        self.ensure_one()
+        if self._is_billed_by_delivery():
+            return max(self.qty_delivered - ledger_quantity, 0.0)
+        return self.product_uom_qty
+
+    def _prepare_period(self, start, end, **optional_values):
+        """Prepare a regular row of the billing ledger.
+
+        :param datetime.date start: its first day
+        :param datetime.date end: the day after its last
+        :rtype: dict
+        """
+        self.ensure_one()
+        return {
+            'order_line_id': self.id,
+            'date_start': start,
+            'date_end': end,
+            'kind': 'regular',
+            'quantity': self.product_uom_qty,
+            'price_unit': self.price_unit,
+            'discount': self.discount,
+            **optional_values,
+        }
+
+    def _prepare_due_period(self, period, ledger_quantity):
+        """Prepare the ledger row of a due period: to bill, or left out where the plan gives it away.
+
+        :param DuePeriod period: a period without a row
+        :param float ledger_quantity: what the ledger holds of the line already
+        :rtype: dict
+        """
+        self.ensure_one()
+        return self._prepare_period(
+            period.start, period.end,
+            quantity=self._get_period_quantity(ledger_quantity),
+            state='waived' if self._is_free_period(period.start, period.end) else 'open',
+        )
+
+    def _prepare_period_invoice_lines(self, row, **optional_values):
+        """Prepare the invoice lines of one ledger row, with whatever other addons put on them.
+
+        :param subscription.period row: a row of this line
+        :rtype: list[dict]
+        """
+        self.ensure_one()
+        vals_list = self._prepare_invoice_lines_vals_list(
+            **optional_values,
+            **self._prepare_period_price(row),
+            service_start_date=row.date_start,
+            service_end_date=row.date_last,
+            subscription_period_ids=[(4, row.id)],
+        )
+        for vals in vals_list:
+            if vals.get('name'):
+                vals['name'] = f"{vals['name']}\n{self._get_period_text(row)}"
+        return vals_list
+
+    def _get_period_text(self, row):
+        """Return the service period in the language of the document.
+
+        :rtype: str
+        """
+        return self.env._(
+            "%(first_day)s – %(last_day)s",
+            first_day=format_date(self.env, row.date_start), last_day=format_date(self.env, row.date_last),
+        )
+
+    def _prepare_period_price(self, row):
+        """Return quantity, price and discount which make the invoice line cost what the period costs.
+
+        The part of the price is rounded once, on the line's amount. Where no unit price of the allowed digits
+        gives that amount, the line shows the amount itself.
+
+        :rtype: dict
+        """
+        self.ensure_one()
+        price = {'quantity': row.quantity, 'price_unit': row.price_unit, 'discount': row.discount}
+        ratio = self._get_period_ratio(row.date_start, row.date_end)
+        if ratio == 1 or float_is_zero(row.quantity, precision_digits=6):
+            return price
+        net_quantity = row.quantity * (1 - row.discount / 100)
+        amount = self.currency_id.round(
+            row.price_unit * net_quantity * ratio.numerator / ratio.denominator)
+        digits = self.env['decimal.precision'].precision_get('Product Price')
+        unit = round(row.price_unit * ratio.numerator / ratio.denominator, digits)
+        if float_compare(self.currency_id.round(unit * net_quantity), amount, precision_digits=6) == 0:
+            return {**price, 'price_unit': unit}
+        return {'quantity': 1.0, 'price_unit': amount, 'discount': 0.0}
+
+    # === TOOLING === #
+
+    def _is_running(self):
+        """Return whether the line belongs to a running contract and is served.
+
+        :rtype: bool
+        """
+        self.ensure_one()
+        return self.is_recurring and self.order_id.subscription_state in const.RUNNING_STATES

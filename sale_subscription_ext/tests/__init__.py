@@ -1,0 +1,5 @@
+from . import test_billing
+from . import test_lifecycle
+from . import test_metrics
+from . import test_proration
+from . import test_recurrence

@@ -1,0 +1,3 @@
+from . import recurrence
+from . import proration
+from . import metrics

@@ -1,0 +1,3 @@
+from . import sale_advance_payment_inv
+from . import sale_order_discount
+from . import subscription_close
