@@ -24,12 +24,13 @@ class SubscriptionChangeMixin(models.AbstractModel):
         They follow the billing day of the contract; until it, they bill the rest of the period.
         """
         for order, lines in self.grouped('order_id').items():
-            day = order._get_first_unbilled_day()
+            first_unbilled_day = order._get_first_unbilled_day()
             for line in lines:
+                day = line.start_date or first_unbilled_day
                 peer = order.order_line.filtered(
                     lambda other, line=line: other.plan_id == line.plan_id and other.anchor_date)
                 line._start(day, day, anchor=peer[:1].anchor_date)
-            order._record_mrr_movements(event_date=dict.fromkeys(lines, day))
+            order._record_mrr_movements(event_date={line: line.start_date for line in lines})
 
     def _get_terms(self):
         """Return what a customer pays for each line, to tell later what changed.
@@ -98,7 +99,10 @@ class SubscriptionChangeMixin(models.AbstractModel):
         """
         vals_list = []
         for line in self:
-            values = {**line.copy_data()[0], **vals, 'order_id': line.order_id.id, 'sequence': line.sequence}
+            values = {
+                **line.copy_data()[0], **vals,
+                'order_id': line.order_id.id, 'sequence': line.sequence, 'start_date': line.next_period_start,
+            }
             if 'product_id' in vals:
                 # What follows from the product is determined anew.
                 for field in {'name', 'price_unit', 'technical_price_unit', 'tax_ids', 'product_uom_id'} - vals.keys():

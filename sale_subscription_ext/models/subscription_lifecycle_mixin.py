@@ -219,9 +219,11 @@ class SubscriptionLifecycleMixin(models.AbstractModel):
         :rtype: datetime.date
         """
         self.ensure_one()
-        days = self.order_line.filtered(
-            lambda line: line.plan_id == self.plan_id and not line.end_date).mapped('next_period_start')
-        return min((day for day in days if day), default=self.start_date or self._subscription_today())
+        lines = self.order_line.filtered('next_period_start')
+        served = lines.filtered(lambda line: line.plan_id == self.plan_id and not line.end_date)
+        if served:
+            return min(served.mapped('next_period_start'))
+        return max(lines.mapped('next_period_start'), default=self.start_date or self._subscription_today())
 
     def _get_last_day(self, line):
         """Return the last day on which a line of this order is served, if there is one.
