@@ -41,7 +41,13 @@
         'demo/product_demo.xml',
         'demo/res_partner_demo.xml',
         'demo/sale_order_demo.xml',
+        'demo/subscription_history_demo.xml',
     ],
+    'assets': {
+        'web.assets_tests': [
+            'sale_subscription_ext/static/tests/tours/**/*',
+        ],
+    },
     'post_init_hook': 'post_init_hook',
     'application': True,
 }

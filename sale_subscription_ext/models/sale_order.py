@@ -313,6 +313,10 @@ class SaleOrder(models.Model):
         """Override of `sale` to leave ended lines out of the totals."""
         return super()._get_priced_lines().filtered(lambda line: not line.end_date)
 
+    def _get_copiable_order_lines(self):
+        """Override of `sale` to leave ended lines out of a copy."""
+        return super()._get_copiable_order_lines().filtered(lambda line: not line.end_date)
+
     def _get_update_prices_lines(self):
         """Override of `sale` to keep the prices of running contracts."""
         return super()._get_update_prices_lines()._filter_repriceable()

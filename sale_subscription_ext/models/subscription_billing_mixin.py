@@ -435,8 +435,7 @@ class SubscriptionBillingMixin(models.AbstractModel):
             'billing_error_date': date or self._subscription_today(),
             'billing_parked': parked,
         })
-        # What is due stays visible in Orders to Invoice.
-        self.env.add_to_compute(self.order_line._fields['qty_to_invoice'], self.order_line)
+        self._refresh_due_quantities()
         if is_new:
             self.activity_schedule(
                 'sale_subscription_ext.mail_activity_type_billing_error',

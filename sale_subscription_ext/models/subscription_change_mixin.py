@@ -9,6 +9,10 @@ CHANGE_FIELDS = frozenset({
 # A line with another of these is another line: the old one ends, a new one starts.
 SWAP_FIELDS = frozenset({'product_id', 'plan_id'})
 
+FIELDS_OF_PRODUCT = frozenset({
+    'name', 'is_recurring', 'product_uom_id', 'price_unit', 'technical_price_unit', 'tax_ids',
+})
+
 
 class SubscriptionChangeMixin(models.AbstractModel):
     """Direct edits of the lines of a running contract, effective at the first unbilled day."""
@@ -105,7 +109,7 @@ class SubscriptionChangeMixin(models.AbstractModel):
             }
             if 'product_id' in vals:
                 # What follows from the product is determined anew.
-                for field in {'name', 'price_unit', 'technical_price_unit', 'tax_ids', 'product_uom_id'} - vals.keys():
+                for field in FIELDS_OF_PRODUCT - vals.keys():
                     values.pop(field, None)
             vals_list.append(values)
             line.end_date = line.order_id._get_day_before(line.next_period_start)

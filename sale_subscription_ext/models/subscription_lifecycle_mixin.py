@@ -180,16 +180,49 @@ class SubscriptionLifecycleMixin(models.AbstractModel):
 
     @api.model
     def _cron_run_lifecycle(self):
-        """Close the contracts whose last day is over, in batches, company by company's own date."""
+        """Close the contracts whose last day is over, and show in Orders to Invoice what is due but wasn't billed,
+        because billing is off or failed. Goes by each company's own date, batch by batch.
+        """
         reason = self.env.ref('sale_subscription_ext.close_reason_end_of_contract')
-        domain = self._get_ended_domain()
-        self.env['ir.cron']._commit_progress(remaining=self.search_count(domain))
-        while orders := self.search(domain, limit=const.BILLING_BATCH_SIZE).try_lock_for_update(
-                allow_referencing=True).filtered_domain(domain):
-            for end_date, ended in orders.grouped('end_date').items():
-                ended._close_subscriptions(reason, date=end_date)
-            if not self.env['ir.cron']._commit_progress(len(orders)):
+        due_domain = self._get_due_domain() & Domain('invoice_status', '!=', 'to invoice')
+        for domain, method in (
+            (self._get_ended_domain(), lambda orders: orders._close_ended(reason)),
+            (due_domain, lambda orders: orders._refresh_due_quantities()),
+        ):
+            if not self._run_in_batches(domain, method):
                 break
+
+    @api.model
+    def _run_in_batches(self, domain, method):
+        """Lock the subscriptions of a domain batch by batch, work on them and commit.
+
+        :param Domain domain: the subscriptions
+        :param method: called with each locked batch
+        :return: whether time is left
+        :rtype: bool
+        """
+        self.env['ir.cron']._commit_progress(remaining=self.search_count(domain))
+        last_id = 0
+        while orders := self.search(domain & Domain('id', '>', last_id), order='id', limit=const.BILLING_BATCH_SIZE):
+            last_id = orders[-1].id
+            method(orders.try_lock_for_update(allow_referencing=True).filtered_domain(domain))
+            if not self.env['ir.cron']._commit_progress(len(orders)):
+                return False
+            self.env.invalidate_all()
+        return True
+
+    def _close_ended(self, reason):
+        """Close subscriptions as of their last day.
+
+        :param subscription.close.reason reason: why
+        """
+        for end_date, ended in self.grouped('end_date').items():
+            ended._close_subscriptions(reason, date=end_date)
+
+    def _refresh_due_quantities(self):
+        """Determine again what is due: time passes without anything being written."""
+        lines = self.order_line.filtered('is_recurring')
+        self.env.add_to_compute(lines._fields['qty_to_invoice'], lines)
 
     @api.model
     def _get_ended_domain(self):

@@ -4,5 +4,8 @@ from . import test_host
 from . import test_lifecycle
 from . import test_metrics
 from . import test_metrics_ledger
+from . import test_portal
 from . import test_proration
 from . import test_recurrence
+from . import test_settings
+from . import test_tour

@@ -81,6 +81,7 @@ class SaleSubscriptionCommon(AccountTestInvoicingCommon):
         """Run a cron of the addon as the server does, commits included."""
         with self.enter_registry_test_mode():
             self.env.ref(f'sale_subscription_ext.{xmlid}').method_direct_trigger()
+        self.env.invalidate_all()  # the cron wrote through a cursor of its own
 
     def _bill(self, day, orders=None):
         """Bill as of a day, given as text: everything due, or the given orders only."""

@@ -192,6 +192,25 @@ class TestLifecycle(SaleSubscriptionCommon):
         }])
         self.assertEqual(later.subscription_state, 'progress')
 
+    def test_what_becomes_due_shows_in_orders_to_invoice_even_if_billing_is_off(self):
+        orders = self._create_order(confirm=True) | self._create_order(confirm=True)
+        self._bill('2026-01-31')
+        self.assertEqual(orders.mapped('invoice_status'), ['invoiced', 'invoiced'])
+        with freeze_time('2026-02-28 10:00:00'):
+            self._run_cron('ir_cron_run_lifecycle')
+        self.assertEqual(orders.mapped('invoice_status'), ['to invoice', 'to invoice'])
+        self.assertEqual(orders.order_line.mapped('qty_to_invoice'), [1.0, 1.0])
+
+    def test_a_copy_is_a_quotation_of_what_is_served(self):
+        order = self._create_order(self.service, self.support, confirm=True)
+        self._bill('2026-01-31')
+        order.order_line[1].write({'product_id': self.installation.id, 'price_unit': 5.0})
+        copy = order.copy()
+        self.assertRecordValues(copy, [{
+            'subscription_state': 'draft', 'plan_id': self.monthly.id, 'start_date': False, 'next_invoice_date': False,
+        }])
+        self.assertEqual(len(copy.order_line), len(order.order_line) - 1)
+
     def test_a_card_cannot_be_dragged_to_a_stage_of_another_state(self):
         order = self._create_order(confirm=True)
         closed = self.env['subscription.stage'].search([('subscription_state', '=', 'closed')], limit=1)
