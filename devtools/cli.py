@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import signal
+import sys
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
@@ -100,6 +101,8 @@ def main() -> int:
         return _dispatch(options, rest)
     except Problem as problem:
         complain(problem)
+    except BrokenPipeError:  # whoever read our output has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
         complain(from_os_error(error))
     except KeyboardInterrupt:

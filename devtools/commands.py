@@ -105,7 +105,8 @@ def stop() -> int:
     """Stop what runs."""
     count = _stop_commands()
     stopped = postgres.stop_if_unused()
-    say(f"Stopped {count} Odoo; PostgreSQL is {'stopped' if stopped else 'still used by another ./dev'}.")
+    state = "the PostgreSQL started here is stopped" if stopped else "PostgreSQL is still used by another ./dev"
+    say(f"{count} Odoo stopped; {state}.")
     return 0 if stopped else 1
 
 

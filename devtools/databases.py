@@ -87,7 +87,7 @@ class Databases:
 
     def mark(self, name: str, **facts: object) -> None:
         """Write down from what a database was made."""
-        self.server.mark(name, root=str(ROOT), **facts)
+        self.server.mark(name, **{**facts, "root": str(ROOT)})
 
     def make(self, name: str, fill: Callable[[str], None], *, template: str = "", **facts: object) -> None:
         """Make or remake a database under another name first, so that it is there whole or not at all.
@@ -106,11 +106,11 @@ class Databases:
                 raise Problem(
                     f"The database “{name}” is used by another program.", "close it and run the same command again."
                 )
+            self.mark(part, **facts)
             self.drop(name)
             self.server.rename(part, name)
             if _filestore(part).exists():
                 _filestore(part).rename(_filestore(name))
-            self.mark(name, **facts)
         except BaseException:
             self.drop(part)
             raise

@@ -49,9 +49,8 @@ def environment(server: Server) -> dict[str, str]:
 
 
 def command(*arguments: str) -> list[str | Path]:
-    """The command line of an Odoo of ours; the first argument may name one of its subcommands."""
-    sub = [arguments[0]] if arguments and not arguments[0].startswith("-") else []
-    return [VENV_PYTHON, "-m", "odoo", *sub, "-c", CONFIG, *arguments[len(sub) :]]
+    """The command line of an Odoo of ours; the first arguments may name one of its subcommands."""
+    return [VENV_PYTHON, "-m", "odoo", *arguments, "-c", CONFIG]
 
 
 def script(server: Server, database: str, code: str, *arguments: str, log: Path | None = None) -> proc.Result:
@@ -90,7 +89,7 @@ def change_modules(server: Server, database: str, *options: str, title: str, log
             on_line=progress,
         )
         _judge(result, log, title)
-        step.update(re.sub(r":.*", "", step.detail).replace("module ", "").replace(" of ", "/") + " modules")
+        step.update(re.sub(r"^module \d+ of (\d+): .*", r"\1 modules", step.detail))
 
 
 def _judge(result: proc.Result, log: Path, title: str) -> None:
@@ -100,13 +99,16 @@ def _judge(result: proc.Result, log: Path, title: str) -> None:
     if "No space left on device" in result.output:
         raise explain(result.output, title, "")
     if bad:
-        shown = "\n".join(f"    {_last_line(record)}" for record in bad[:8])
+        shown = "\n".join(f"    {_in_short(record)}" for record in bad[:8])
         raise Problem(f"{title}: Odoo logged {len(bad)} error(s) or warning(s) of ours:\n{shown}", f"read {short(log)}")
     if result.code:
         raise explain(result.output, title, f"read {short(log)}")
 
 
-def _last_line(record: logs.Record) -> str:
-    """A message with the end of its traceback, which says what went wrong."""
-    lines = [line for line in str(record).splitlines() if line.strip()]
-    return lines[0] if len(lines) == 1 else f"{lines[0]} … {lines[-1].strip()}"
+def _in_short(record: logs.Record) -> str:
+    """A message with the lines of its traceback that name the first error and what became of it."""
+    first, *rest = [line for line in str(record).splitlines() if line.strip()]
+    named = [
+        line for line in rest if re.match(r"(?:[a-z_]\w*\.)*[A-Z]\w*(?:Error|Exception|Warning|Violation)\b", line)
+    ]
+    return " … ".join([first, *dict.fromkeys([named[0], named[-1]] if named else rest[-1:])])

@@ -88,6 +88,7 @@ def _install() -> None:
                 "--disable-pip-version-check",
                 "--no-input",
                 "--prefer-binary",
+                "--retries=2",
                 "-r",
                 REQUIREMENTS,
             ],

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from . import browser, host, locks, odoo, postgres, pyenv
+from . import browser, debs, host, locks, odoo, postgres, pyenv
 from .databases import Databases
 from .paths import HOST
+
+ALL_SIZE = 4_000_000_000
 
 
 @contextmanager
@@ -19,6 +21,8 @@ def workplace(*, with_browser: bool = False, with_pdf: bool = False) -> Iterator
     """
     HOST.mkdir(exist_ok=True)
     with locks.held("setup", waiting="Waiting for another ./dev that sets things up"):
+        if not pyenv.STAMP.exists():
+            debs.need_space(ALL_SIZE, "Odoo 19, what it needs and its databases")
         pyenv.ensure()
         found = host.ensure()
         if with_pdf:

@@ -3,4 +3,9 @@ def post_init_hook(env):
 
     :param env: environment of the superuser, right after the installation
     """
-    env['res.company'].search([])._activate_or_create_pricelists()
+    pricelists = env['product.pricelist'].search([])
+    if any(not pricelist.company_id for pricelist in pricelists):
+        return
+    companies = env['res.company'].search([]) - pricelists.company_id
+    if companies:
+        companies._activate_or_create_pricelists()

@@ -181,7 +181,10 @@ class SaleOrder(models.Model):
         """Override of `sale` to start subscriptions which are created confirmed, as an import does it: without
         mail, and without billing what lies before their next invoice date.
         """
-        orders = super().create(vals_list)
+        if any(vals.get('state') == 'sale' for vals in vals_list):
+            # The lines of a new order aren't extra lines of a confirmed one.
+            self = self.with_context(sale_no_log_for_new_lines=True)
+        orders = super(SaleOrder, self).create(vals_list)
         orders.filtered(lambda order: order.state == 'sale')._start_imported()
         return orders
 

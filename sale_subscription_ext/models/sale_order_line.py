@@ -83,8 +83,8 @@ class SaleOrderLine(models.Model):
 
     @api.depends('plan_id')
     def _compute_pricelist_item_id(self):
-        """Override of `sale` to price by plan, and to keep the prices of running contracts."""
-        super(SaleOrderLine, self._filter_repriceable())._compute_pricelist_item_id()
+        """Override of `sale` to find the rule of the line's plan."""
+        super()._compute_pricelist_item_id()
 
     @api.depends('plan_id')
     def _compute_price_unit(self):

@@ -318,6 +318,9 @@ class SubscriptionBillingMixin(models.AbstractModel):
                 vals = order._prepare_invoice()
                 if invoice_date:
                     vals['invoice_date'] = invoice_date
+                    if not order.payment_term_id:
+                        # The host would take the real today, also when a missed day is billed later.
+                        vals['invoice_date_due'] = invoice_date
                 vals['invoice_line_ids'] += order._prepare_subscription_invoice_lines(lines, billable)
                 vals_list.append(vals)
             order._leave_out(unbilled)

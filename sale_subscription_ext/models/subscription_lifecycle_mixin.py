@@ -71,6 +71,8 @@ class SubscriptionLifecycleMixin(models.AbstractModel):
                 ))
             event_types.add(const.TRANSITIONS[step])
         self.write({'subscription_state': target})
+        # The stage follows here and not at some later flush, whose context wouldn't know whether to send its mail.
+        self.mapped('stage_id')
         for event_type in event_types:
             self._record_mrr_movements(event_type, event_date)
         if message and not self.env.context.get('sale_subscription_ext_quiet'):
@@ -116,7 +118,13 @@ class SubscriptionLifecycleMixin(models.AbstractModel):
             if not order.start_date or order.start_date >= today:
                 continue
             count = len({due.bill_date for line in order.order_line for due in line._get_due_periods(today)})
-            if count > 1:
+            limit = order.company_id.subscription_catch_up
+            if count > limit:
+                order._message_log(body=self.env._(
+                    "The start lies in the past and more than %(limit)s invoices are due: billing will wait until"
+                    " somebody has looked at it.", limit=limit,
+                ))
+            elif count > 1:
                 order._message_log(body=self.env._(
                     "The start lies in the past: %(count)s invoices are due and will be made by the next billing"
                     " run.", count=count,

@@ -268,6 +268,11 @@ class TestBilling(SaleSubscriptionCommon):
         self.assertEqual((move.currency_id, move.amount_untaxed), (euro, 15.0))
         self.assertEqual(order.order_line.period_ids.currency_id, euro)
 
+    def test_without_payment_terms_an_invoice_is_due_on_its_date(self):
+        self.partner.property_payment_term_id = False
+        self._create_order(start_date='2026-01-10', payment_term_id=False, confirm=True)
+        self.assertEqual(self._bill('2026-01-12').invoice_date_due, Date.to_date('2026-01-12'))
+
     def test_taxes_and_fields_of_the_order_reach_the_invoice(self):
         tax = self.company_data['default_tax_sale']
         self.service.taxes_id = tax

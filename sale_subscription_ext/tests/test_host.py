@@ -227,6 +227,11 @@ class TestPlanPrices(SaleSubscriptionCommon):
         later = self._create_order(plan=self.yearly, pricelist_id=self.pricelist.id)
         self.assertEqual(later.order_line.price_unit, 999.0)
 
+    def test_the_price_rule_of_a_running_line_can_be_read(self):
+        order = self._create_order(plan=self.yearly, pricelist_id=self.pricelist.id, confirm=True)
+        order.invalidate_recordset()
+        self.assertEqual(order.order_line.pricelist_item_id.plan_id, self.yearly)
+
     def test_variants_can_have_prices_of_their_own(self):
         self.env['product.pricelist.item'].create({
             'pricelist_id': self.pricelist.id, 'applied_on': '0_product_variant', 'product_id': self.service.id,

@@ -236,6 +236,13 @@ class TestLifecycle(SaleSubscriptionCommon):
         self._flush_tracking()
         self.assertFalse(order.message_ids.filtered(lambda message: message.message_type == 'auto_comment'))
 
+    def test_no_stage_mail_when_the_caller_says_so(self):
+        order = self._create_order(confirm=True)
+        self._flush_tracking()
+        order.with_context(tracking_disable=True)._close_subscriptions(self.reason)
+        self._flush_tracking()
+        self.assertFalse(order.message_ids.filtered(lambda message: "is closed" in (message.subject or '')))
+
     def test_the_last_stage_of_a_state_stays(self):
         stages = self.env['subscription.stage'].search([('subscription_state', '=', 'closed')])
         with self.assertRaisesRegex(ValidationError, "at least one stage"):
