@@ -41,8 +41,7 @@ def tests_of_host() -> int:
             databases.server,
             name,
             "-i",
-            "website_sale",
-            "--skip-auto-install",
+            "website_sale",  # and, as for any user, the bridges Odoo installs by itself
             title="Installing website_sale",
             log_name="tests-of-host-install",
         )

@@ -9,7 +9,6 @@ class ProductTemplate(models.Model):
         string="Recurring", help="Sold as a subscription: billed again each period of the plan.")
     default_plan_id = fields.Many2one(
         comodel_name='subscription.plan',
-        string="Default Plan",
         check_company=True,
         help="The plan which an order without one takes when this product is added.",
     )

@@ -2,7 +2,7 @@ from odoo import api, fields, models
 from odoo.exceptions import UserError
 from odoo.tools import format_date
 
-from odoo.addons.sale_subscription_ext import const
+from .. import const
 
 # What a running contract was signed for; another value is another contract.
 SIGNED_FIELDS = ('plan_id', 'start_date', 'company_id', 'currency_id')
@@ -41,7 +41,6 @@ class SaleOrder(models.Model):
     )
     stage_id = fields.Many2one(
         comodel_name='subscription.stage',
-        string="Stage",
         compute='_compute_stage_id',
         store=True, readonly=False, copy=False, index='btree_not_null',
         group_expand='_read_group_stage_ids',
@@ -184,7 +183,7 @@ class SaleOrder(models.Model):
         if any(vals.get('state') == 'sale' for vals in vals_list):
             # The lines of a new order aren't extra lines of a confirmed one.
             self = self.with_context(sale_no_log_for_new_lines=True)
-        orders = super(SaleOrder, self).create(vals_list)
+        orders = super().create(vals_list)
         orders.filtered(lambda order: order.state == 'sale')._start_imported()
         return orders
 

@@ -1,6 +1,6 @@
 from odoo import api, fields, models
 
-from odoo.addons.sale_subscription_ext.models.subscription_change_mixin import CHANGE_FIELDS
+from .subscription_change_mixin import CHANGE_FIELDS
 
 
 class SaleOrderLine(models.Model):
@@ -28,7 +28,6 @@ class SaleOrderLine(models.Model):
     )
     plan_id = fields.Many2one(
         comodel_name='subscription.plan',
-        string="Plan",
         compute='_compute_plan_id',
         store=True, readonly=False, precompute=True,
         index='btree_not_null',
@@ -84,54 +83,54 @@ class SaleOrderLine(models.Model):
     @api.depends('plan_id')
     def _compute_pricelist_item_id(self):
         """Override of `sale` to find the rule of the line's plan."""
-        super()._compute_pricelist_item_id()
+        return super()._compute_pricelist_item_id()
 
     @api.depends('plan_id')
     def _compute_price_unit(self):
         """Override of `sale` to price by plan, and to keep the prices of running contracts."""
-        super(SaleOrderLine, self._filter_repriceable())._compute_price_unit()
+        return super(SaleOrderLine, self._filter_repriceable())._compute_price_unit()
 
     @api.depends('plan_id')
     def _compute_discount(self):
         """Override of `sale` to keep the discounts of running contracts."""
-        super(SaleOrderLine, self._filter_repriceable())._compute_discount()
+        return super(SaleOrderLine, self._filter_repriceable())._compute_discount()
 
     def _compute_tax_ids(self):
         """Override of `sale` to keep the taxes of running contracts."""
-        super(SaleOrderLine, self._filter_repriceable())._compute_tax_ids()
+        return super(SaleOrderLine, self._filter_repriceable())._compute_tax_ids()
 
     @api.depends('is_recurring', 'next_period_start', 'end_date', 'order_id.subscription_state', 'period_ids.state')
     def _compute_qty_to_invoice(self):
         """Override of `sale`: on a recurring line, what is due and not billed."""
         recurring = self.filtered('is_recurring')
-        super(SaleOrderLine, self - recurring)._compute_qty_to_invoice()
         open_rows = recurring._get_open_rows()
         for line in recurring:
             line.qty_to_invoice = line._get_due_quantity(open_rows.get(line, ())) if line._is_running() else 0.0
+        return super(SaleOrderLine, self - recurring)._compute_qty_to_invoice()
 
     @api.depends('is_recurring')
     def _compute_invoice_status(self):
         """Override of `sale`: a recurring line is to invoice when something is due, never to upsell."""
         recurring = self.filtered(lambda line: line.is_recurring and line.state == 'sale')
-        super(SaleOrderLine, self - recurring)._compute_invoice_status()
         for line in recurring:
             line.invoice_status = 'to invoice' if line.qty_to_invoice else 'invoiced'
+        return super(SaleOrderLine, self - recurring)._compute_invoice_status()
 
     @api.depends('is_recurring', 'qty_to_invoice')
     def _compute_untaxed_amount_to_invoice(self):
         """Override of `sale`: on a recurring line, the amount which is due and not billed."""
         recurring = self.filtered('is_recurring')
-        super(SaleOrderLine, self - recurring)._compute_untaxed_amount_to_invoice()
         for line in recurring:
             line.untaxed_amount_to_invoice = line.price_reduce_taxexcl * line.qty_to_invoice
+        return super(SaleOrderLine, self - recurring)._compute_untaxed_amount_to_invoice()
 
     @api.depends('is_recurring', 'qty_to_invoice')
     def _compute_amount_to_invoice(self):
         """Override of `sale`: on a recurring line, the amount which is due and not billed."""
         recurring = self.filtered('is_recurring')
-        super(SaleOrderLine, self - recurring)._compute_amount_to_invoice()
         for line in recurring:
             line.amount_to_invoice = line.price_reduce_taxinc * line.qty_to_invoice
+        return super(SaleOrderLine, self - recurring)._compute_amount_to_invoice()
 
     # === CRUD METHODS === #
 
@@ -171,9 +170,8 @@ class SaleOrderLine(models.Model):
         The context key `sale_subscription_ext_plan_only` holds the id of a plan, or False for the one-off part:
         down payments and global discounts are computed from the lines of that part.
         """
-        if 'sale_subscription_ext_plan_only' in self.env.context:
-            if self.plan_id.id != self.env.context['sale_subscription_ext_plan_only']:
-                kwargs['quantity'] = 0.0
+        if self.env.context.get('sale_subscription_ext_plan_only', self.plan_id.id) != self.plan_id.id:
+            kwargs['quantity'] = 0.0
         return super()._prepare_base_line_for_taxes_computation(**kwargs)
 
     # === TOOLING === #

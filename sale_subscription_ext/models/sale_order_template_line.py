@@ -6,7 +6,6 @@ class SaleOrderTemplateLine(models.Model):
 
     plan_id = fields.Many2one(
         comodel_name='subscription.plan',
-        string="Plan",
         check_company=True,
         help="The plan of this line, where it differs from the plan of the template.",
     )

@@ -11,7 +11,7 @@ from odoo.exceptions import LockError, UserError
 from odoo.fields import Command, Domain
 from odoo.tools import SQL
 
-from odoo.addons.sale_subscription_ext import const
+from .. import const
 
 _logger = logging.getLogger(__name__)
 
@@ -156,7 +156,7 @@ class SubscriptionBillingMixin(models.AbstractModel):
                 return self._bill_locked(date)
         except DATABASE_ERRORS:
             raise
-        except Exception:  # whatever it is, find out whose it is
+        except Exception:  # noqa: BLE001  whatever it is, find out whose it is
             _logger.info("A batch of %s subscriptions failed, billing them one by one.", len(self))
         moves = self.env['account.move']
         for order in self:
@@ -167,7 +167,7 @@ class SubscriptionBillingMixin(models.AbstractModel):
                 raise
             except UserError as error:
                 order._set_billing_error(str(error), date, parked=isinstance(error, SubscriptionParked))
-            except Exception as error:
+            except Exception as error:  # a subscription must not stop the others
                 _logger.warning("Billing of subscription %s failed", order.name, exc_info=True)
                 order._set_billing_error(
                     self.env._("Unexpected error: %(error)s", error=error), date)

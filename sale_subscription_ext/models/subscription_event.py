@@ -1,7 +1,7 @@
 from odoo import api, fields, models
 from odoo.exceptions import UserError
 
-from odoo.addons.sale_subscription_ext import const
+from .. import const
 
 
 class SubscriptionEvent(models.Model):
@@ -17,7 +17,7 @@ class SubscriptionEvent(models.Model):
     order_id = fields.Many2one(
         comodel_name='sale.order', string="Subscription", required=True, index=True, ondelete='restrict')
     order_line_id = fields.Many2one(
-        comodel_name='sale.order.line', string="Order Line", required=True, index=True, ondelete='restrict')
+        comodel_name='sale.order.line', required=True, index=True, ondelete='restrict')
     event_type = fields.Selection(selection=const.EVENT_TYPES, string="Movement", required=True, index=True)
     event_date = fields.Date(
         string="Effective Date", required=True, help="The day from which the movement counts.")
@@ -36,9 +36,9 @@ class SubscriptionEvent(models.Model):
         comodel_name='res.partner', string="Commercial Entity", index=True)
     user_id = fields.Many2one(comodel_name='res.users', string="Salesperson")
     team_id = fields.Many2one(comodel_name='crm.team', string="Sales Team")
-    plan_id = fields.Many2one(comodel_name='subscription.plan', string="Plan")
-    product_id = fields.Many2one(comodel_name='product.product', string="Product")
-    close_reason_id = fields.Many2one(comodel_name='subscription.close.reason', string="Close Reason")
+    plan_id = fields.Many2one(comodel_name='subscription.plan')
+    product_id = fields.Many2one(comodel_name='product.product')
+    close_reason_id = fields.Many2one(comodel_name='subscription.close.reason')
 
     # === COMPUTE METHODS === #
 
@@ -56,10 +56,12 @@ class SubscriptionEvent(models.Model):
 
     def write(self, vals):
         """Refuse to rewrite history: the ledger is append-only."""
-        raise UserError(self.env._(
-            "MRR movements can't be changed: they are what reports rely on. Correct the subscription instead, the"
-            " difference is written as a new movement."
-        ))
+        if self:
+            raise UserError(self.env._(
+                "MRR movements can't be changed: they are what reports rely on. Correct the subscription instead, the"
+                " difference is written as a new movement."
+            ))
+        return super().write(vals)
 
     @api.ondelete(at_uninstall=False)
     def _unlink_except_never(self):

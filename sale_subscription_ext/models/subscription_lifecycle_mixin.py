@@ -5,7 +5,7 @@ from odoo.exceptions import UserError
 from odoo.fields import Domain
 from odoo.tools import format_date
 
-from odoo.addons.sale_subscription_ext import const
+from .. import const
 
 
 class SubscriptionLifecycleMixin(models.AbstractModel):
@@ -229,8 +229,7 @@ class SubscriptionLifecycleMixin(models.AbstractModel):
 
     def _refresh_due_quantities(self):
         """Determine again what is due: time passes without anything being written."""
-        lines = self.order_line.filtered('is_recurring')
-        self.env.add_to_compute(lines._fields['qty_to_invoice'], lines)
+        self.order_line.filtered('is_recurring').modified(['next_period_start'])
 
     @api.model
     def _get_ended_domain(self):

@@ -2,7 +2,7 @@ from collections import defaultdict
 
 from odoo import fields, models
 
-from odoo.addons.sale_subscription_ext import const
+from .. import const
 
 
 class SubscriptionMetricsMixin(models.AbstractModel):

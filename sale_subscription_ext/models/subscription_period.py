@@ -23,10 +23,10 @@ class SubscriptionPeriod(models.Model):
         'CHECK(date_end >= date_start)',
         "A billing period can't end before it starts.",
     )
-    _line_state_idx = models.Index('(order_line_id, state)')
+    _open_idx = models.Index("(order_line_id) WHERE state = 'open'")
 
     order_line_id = fields.Many2one(
-        comodel_name='sale.order.line', string="Order Line", required=True, ondelete='restrict')
+        comodel_name='sale.order.line', required=True, index=True, ondelete='restrict')
     order_id = fields.Many2one(
         related='order_line_id.order_id', string="Subscription", store=True, index=True, precompute=True)
     company_id = fields.Many2one(related='order_line_id.company_id', store=True, index=True, precompute=True)
@@ -48,9 +48,9 @@ class SubscriptionPeriod(models.Model):
     quantity = fields.Float(digits='Product Unit')
     price_unit = fields.Float(string="Unit Price", digits='Product Price')
     discount = fields.Float(string="Discount (%)", digits='Discount')
-    amount = fields.Monetary(string="Amount", help="Untaxed, as on the invoice line.")
+    amount = fields.Monetary(help="Untaxed, as on the invoice line.")
     invoice_line_id = fields.Many2one(
-        comodel_name='account.move.line', string="Invoice Line", index='btree_not_null', ondelete='set null')
+        comodel_name='account.move.line', index='btree_not_null', ondelete='set null')
     invoice_id = fields.Many2one(related='invoice_line_id.move_id', string="Invoice")
     invoice_state = fields.Selection(related='invoice_id.state', string="Invoice Status")
 

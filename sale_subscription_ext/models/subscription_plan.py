@@ -1,8 +1,8 @@
 from odoo import api, fields, models
 from odoo.exceptions import ValidationError
 
-from odoo.addons.sale_subscription_ext import const
-from odoo.addons.sale_subscription_ext.tools import metrics, recurrence
+from .. import const
+from ..tools import metrics, recurrence
 
 
 class SubscriptionPlan(models.Model):

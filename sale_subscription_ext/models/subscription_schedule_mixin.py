@@ -5,8 +5,8 @@ from typing import NamedTuple
 from odoo import models
 from odoo.tools import float_compare, float_is_zero, format_date
 
-from odoo.addons.sale_subscription_ext import const
-from odoo.addons.sale_subscription_ext.tools import proration
+from .. import const
+from ..tools import proration
 
 
 class DuePeriod(NamedTuple):

@@ -1,7 +1,7 @@
 from odoo import api, fields, models
 from odoo.exceptions import ValidationError
 
-from odoo.addons.sale_subscription_ext import const
+from .. import const
 
 
 class SubscriptionStage(models.Model):

@@ -185,7 +185,7 @@ class TestBilling(SaleSubscriptionCommon):
 
         def fail_on_bad(order):
             if order == bad:
-                raise UserError("The journal is on holiday.")
+                raise UserError(self.env._("The journal is on holiday."))
             return prepare_invoice(order)
 
         with patch.object(type(self.Order), '_prepare_invoice', fail_on_bad):

@@ -121,7 +121,8 @@ class TestLifecycle(SaleSubscriptionCommon):
         wizard.action_close()
         self.assertRecordValues(order, [{
             'subscription_state': 'closed', 'close_reason_id': self.reason.id, 'mrr': 0.0,
-            'close_date': Date.to_date('2026-01-31'), 'end_date': Date.to_date('2026-01-31'), 'next_invoice_date': False,
+            'close_date': Date.to_date('2026-01-31'), 'end_date': Date.to_date('2026-01-31'),
+            'next_invoice_date': False,
         }])
         churn = self.Event.search([('order_id', '=', order.id), ('event_type', '=', 'churn')], order='id')
         self.assertEqual(churn.mapped('mrr_change'), [-30.0, -120.0])

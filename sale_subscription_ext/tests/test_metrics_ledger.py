@@ -16,7 +16,8 @@ class TestMrrLedger(SaleSubscriptionCommon):
         for value, unit, price, expected in cases:
             with self.subTest(value=value, unit=unit):
                 plan = self._create_plan(f"{value} {unit}", value, unit)
-                order = self._create_order({'product_id': self.service.id, 'price_unit': price}, plan=plan, confirm=True)
+                line = {'product_id': self.service.id, 'price_unit': price}
+                order = self._create_order(line, plan=plan, confirm=True)
                 self.assertEqual(order.mrr, expected)
                 self.assertEqual(self.Event.search([('order_id', '=', order.id)]).mrr_change, expected)
 
@@ -173,9 +174,10 @@ class TestRights(SaleSubscriptionCommon):
             order._bill_subscriptions()
         for model in ('subscription.period', 'subscription.event'):
             with self.subTest(model=model):
-                seen = self.env[model].with_user(self.salesman).search([('order_id.partner_id', '=', self.partner.id)])
+                domain = [('order_id.partner_id', '=', self.partner.id)]
+                seen = self.env[model].with_user(self.salesman).search(domain)
                 self.assertEqual(seen.order_id.user_id, self.salesman)
-                seen = self.env[model].with_user(self.accountant).search([('order_id.partner_id', '=', self.partner.id)])
+                seen = self.env[model].with_user(self.accountant).search(domain)
                 self.assertEqual(seen.order_id.user_id, self.salesman | self.colleague)
 
     def test_nobody_writes_the_ledgers_by_hand(self):

@@ -1,8 +1,8 @@
+from psycopg2 import IntegrityError
+
 from odoo.exceptions import ValidationError
 from odoo.tests import Form, TransactionCase, freeze_time, tagged
 from odoo.tools import mute_logger
-
-from psycopg2 import IntegrityError
 
 
 @tagged('post_install', '-at_install')

@@ -23,4 +23,4 @@ class SaleAdvancePaymentInv(models.TransientModel):
                 " payment for."
             ))
         self = self.with_context(sale_subscription_ext_plan_only=False)
-        return super(SaleAdvancePaymentInv, self)._create_invoices(sale_orders.with_env(self.env))
+        return super()._create_invoices(sale_orders.with_env(self.env))

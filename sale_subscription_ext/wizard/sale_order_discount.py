@@ -12,31 +12,30 @@ class SaleOrderDiscount(models.TransientModel):
         """
         self.ensure_one()
         lines = self.sale_order_id.order_line.filtered(lambda line: not line.display_type)
-        if not lines.filtered('is_recurring'):
+        if 'sale_subscription_ext_plan_only' in self.env.context or not lines.filtered('is_recurring'):
             return super()._create_discount_lines()
-        total = sum(lines.mapped('price_subtotal'))
-        left = self.discount_amount
-        parts = list(lines.grouped('plan_id').items())
-        for plan, part in parts:
-            values = {}
-            if self.discount_type == 'amount':
-                # A fixed amount is shared out; the last part takes what rounding leaves.
-                share = left if part is parts[-1][1] else self.currency_id.round(
-                    self.discount_amount * sum(part.mapped('price_subtotal')) / total) if total else 0.0
-                left -= share
-                values['discount_amount'] = share
-            self._create_plan_discount_lines(plan, values)
+        parts = lines.grouped('plan_id')
+        for plan, amount in self._share_discount_amount(parts).items():
+            before = self.sale_order_id.order_line
+            part = self.copy({'sale_order_id': self.sale_order_id.id, 'discount_amount': amount})
+            part.with_context(sale_subscription_ext_plan_only=plan.id)._create_discount_lines()
+            if plan:
+                (self.sale_order_id.order_line - before).write({'is_recurring': True, 'plan_id': plan.id})
         return None
 
-    def _create_plan_discount_lines(self, plan, values):
-        """Create the discount lines of one plan, or of the one-off part.
+    def _share_discount_amount(self, parts):
+        """Share a fixed discount out over the parts of an order, in proportion to their untaxed amounts.
 
-        :param subscription.plan plan: the plan, empty for the one-off part
-        :param dict values: values of the dialog for this part
+        :param dict parts: {plan, empty for the one-off part: order lines}
+        :return: {plan: amount}; the last part takes what rounding leaves
+        :rtype: dict
         """
-        before = self.sale_order_id.order_line
-        wizard = self.copy({'sale_order_id': self.sale_order_id.id, **values}).with_context(
-            sale_subscription_ext_plan_only=plan.id)
-        super(SaleOrderDiscount, wizard)._create_discount_lines()
-        if plan:
-            (self.sale_order_id.order_line - before).write({'is_recurring': True, 'plan_id': plan.id})
+        self.ensure_one()
+        total = sum(sum(lines.mapped('price_subtotal')) for lines in parts.values())
+        left = self.discount_amount
+        shares = {}
+        for plan, lines in parts.items():
+            share = self.discount_amount * sum(lines.mapped('price_subtotal')) / total if total else 0.0
+            shares[plan] = left if len(shares) == len(parts) - 1 else self.currency_id.round(share)
+            left -= shares[plan]
+        return shares

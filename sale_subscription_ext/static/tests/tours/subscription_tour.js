@@ -19,6 +19,10 @@ registry.category("web_tour.tours").add("sale_subscription_ext_tour", {
         ...tourUtils.selectCustomer("Tour Customer"),
         ...choosePlan("Tour Monthly"),
         ...tourUtils.addProduct("Tour Hosting"),
+        {
+            content: "The line is priced",
+            trigger: ".o_data_row .o_field_widget[name=price_unit] input:value(30.00)",
+        },
         ...tourUtils.clickSomewhereElse(),
         {
             content: "The line follows the plan of the order",
