@@ -96,24 +96,29 @@ class Databases:
         :param template: the database to begin with
         :param facts: what the mark says
         """
-        part = f"{PREFIX}part_{name}"[:60]
-        self.drop(part)
-        try:
-            if template:
-                self.copy(template, part, kind="part")
-            fill(part)
-            if self.server.is_used(name):
-                raise Problem(
-                    f"The database “{name}” is used by another program.", "close it and run the same command again."
-                )
-            self.mark(part, **facts)
-            self.drop(name)
-            self.server.rename(part, name)
-            if _filestore(part).exists():
-                _filestore(part).rename(_filestore(name))
-        except BaseException:
+        with locks.held(f"make-{name}", waiting=f"Waiting for another ./dev that makes “{name}”"):
+            part = f"{PREFIX}part_{name}"[:60]
             self.drop(part)
-            raise
+            try:
+                if template:
+                    self.copy(template, part, kind="part")
+                fill(part)
+                self._replace(name, part, facts)
+            except BaseException:
+                self.drop(part)
+                raise
+
+    def _replace(self, name: str, part: str, facts: dict[str, object]) -> None:
+        """Let a finished database take another one's place."""
+        if self.server.is_used(name):
+            raise Problem(
+                f"The database “{name}” is used by another program.", "close it and run the same command again."
+            )
+        self.mark(part, **facts)
+        self.drop(name)
+        self.server.rename(part, name)
+        if _filestore(part).exists():
+            _filestore(part).rename(_filestore(name))
 
     def copy(self, template: str, name: str, **facts: object) -> None:
         """Copy a database with its files."""

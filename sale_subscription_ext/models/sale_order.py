@@ -14,6 +14,7 @@ class SaleOrder(models.Model):
         'sale.order',
         'subscription.lifecycle.mixin',
         'subscription.billing.mixin',
+        'subscription.invoicing.mixin',
         'subscription.metrics.mixin',
     ]
 

@@ -1,17 +1,17 @@
 import logging
 import random
 import time
-from collections import defaultdict
 
 import psycopg2
 from psycopg2.extensions import TransactionRollbackError
 
 from odoo import api, models
-from odoo.exceptions import LockError, UserError
-from odoo.fields import Command, Domain
+from odoo.exceptions import UserError
+from odoo.fields import Domain
 from odoo.tools import SQL
 
 from .. import const
+from .subscription_invoicing_mixin import SubscriptionParked
 
 _logger = logging.getLogger(__name__)
 
@@ -19,12 +19,8 @@ _logger = logging.getLogger(__name__)
 DATABASE_ERRORS = (psycopg2.OperationalError, psycopg2.InterfaceError)
 
 
-class SubscriptionParked(UserError):
-    """A subscription which billing leaves alone until somebody has looked at it."""
-
-
 class SubscriptionBillingMixin(models.AbstractModel):
-    """The billing run: which subscriptions are due, their invoices, the ledger."""
+    """The billing run: which subscriptions are due, who bills them, what happens when one fails."""
 
     _name = 'subscription.billing.mixin'
     _description = "Subscription Billing"
@@ -198,229 +194,6 @@ class SubscriptionBillingMixin(models.AbstractModel):
         """
         day = date or self._subscription_today()
         return Domain('billing_error_date', '=', False) | Domain('billing_error_date', '<', day)
-
-    # === BUSINESS METHODS - INVOICES === #
-
-    def _bill_locked(self, date=None, post=True):
-        """Make the invoices of what is due of locked subscriptions, with their ledger rows and next dates.
-
-        :param datetime.date date: see `_bill_subscriptions`
-        :param bool post: whether subscriptions whose mode posts do so
-        :return: the new invoices
-        :rtype: account.move
-        """
-        rows_by_order = self._open_ledger_rows(date)
-        vals_list = []
-        for order in self:
-            invoice_date = (date or order._subscription_today()) if post else None
-            vals_list += order._prepare_subscription_invoices(rows_by_order.get(order, {}), invoice_date)
-        moves = self._create_account_invoices(vals_list, final=False)
-        rows = self.env['subscription.period'].union(*(
-            rows for by_date in rows_by_order.values() for rows in by_date.values()))
-        rows.filtered('invoice_line_id')._set_billed()
-        self.filtered('billing_error')._clear_billing_error()
-        for move in moves:
-            move.message_post_with_source(
-                'mail.message_origin_link',
-                render_values={'self': move, 'origin': move.line_ids.sale_line_ids.order_id},
-                subtype_xmlid='mail.mt_note',
-            )
-        if post:
-            # Numbers come last: they are what workers wait for each other for.
-            self._issue_invoices(moves)
-        return moves
-
-    def _open_ledger_rows(self, date=None, check=True):
-        """Write the ledger rows of everything which is due and move the lines on to their next periods.
-
-        :param datetime.date date: the as-of date
-        :param bool check: whether to refuse what can't be billed
-        :return: {order: {bill date: rows}}, oldest first
-        :rtype: dict
-        """
-        lines = self.order_line.filtered('anchor_date')
-        open_rows = lines._get_open_rows()
-        ledger_quantities = self._get_ledger_quantities(lines)
-        entries, vals_list = [], []
-        for order in self:
-            day = date or order._subscription_today()
-            due = [(line, period) for line in order.order_line & lines
-                   for period in line._get_due_periods(day, open_rows.get(line, ()))]
-            if check:
-                order._check_due(due)
-            for line, period in due:
-                entries.append((order, period))
-                if not period.row:
-                    vals = line._prepare_due_period(period, ledger_quantities[line])
-                    ledger_quantities[line] += vals['quantity']
-                    vals_list.append(vals)
-                    line.next_period_start = period.end
-        new_rows = iter(self.env['subscription.period'].create(vals_list))
-        result = defaultdict(lambda: defaultdict(self.env['subscription.period'].browse))
-        for order, period in entries:
-            result[order][period.bill_date] |= period.row or next(new_rows)
-        return {order: dict(sorted(by_date.items())) for order, by_date in result.items()}
-
-    @api.model
-    def _get_ledger_quantities(self, lines):
-        """Return what the ledger holds of the lines which are billed by delivered quantity.
-
-        :return: {order line: quantity}
-        :rtype: defaultdict
-        """
-        by_delivery = lines.filtered(lambda line: line._is_billed_by_delivery())
-        return defaultdict(float, self.env['subscription.period']._read_group(
-            [('order_line_id', 'in', by_delivery.ids), ('state', '!=', 'waived')],
-            ['order_line_id'], ['quantity:sum'],
-        ) if by_delivery else ())
-
-    def _check_due(self, due):
-        """Refuse to bill what can't be right.
-
-        :param list due: (order line, due period)
-        :raise SubscriptionParked: saying what to do
-        """
-        self.ensure_one()
-        limit = self.company_id.subscription_catch_up
-        count = len({period.bill_date for _line, period in due})
-        if count > limit:
-            raise SubscriptionParked(self.env._(
-                "More than %(limit)s missed periods are due. Check the start date, then press Retry after raising"
-                " the limit in the settings or moving the first unbilled day.", limit=limit,
-            ))
-        if self.currency_id.compare_amounts(self.recurring_total, 0.0) < 0:
-            raise SubscriptionParked(self.env._(
-                "The recurring total is negative. Correct prices, quantities or discounts of the recurring lines,"
-                " then press Retry."
-            ))
-
-    def _prepare_subscription_invoices(self, rows_by_date, invoice_date=None):
-        """Prepare the invoices of one subscription: one per date on which something was due, oldest first.
-
-        One-off lines which can be invoiced join the first one.
-
-        :param dict rows_by_date: {bill date: ledger rows}
-        :param datetime.date invoice_date: the date of the invoices, none on drafts made by hand
-        :return: values to create invoices with
-        :rtype: list[dict]
-        """
-        self.ensure_one()
-        order = self.with_company(self.company_id).with_context(lang=self.partner_invoice_id.lang or self.env.lang)
-        vals_list = []
-        nothing = self.env['subscription.period']
-        for rows in rows_by_date.values() or [nothing]:
-            billable = rows.filtered(lambda row: row.state == 'open' and row._get_net_amount())
-            unbilled = rows - billable
-            lines = order._get_subscription_invoice_lines(billable, with_one_off=not vals_list)
-            if not any(not line.display_type for line in lines):
-                unbilled |= billable
-            else:
-                vals = order._prepare_invoice()
-                if invoice_date:
-                    vals['invoice_date'] = invoice_date
-                    if not order.payment_term_id:
-                        # The host would take the real today, also when a missed day is billed later.
-                        vals['invoice_date_due'] = invoice_date
-                vals['invoice_line_ids'] += order._prepare_subscription_invoice_lines(lines, billable)
-                vals_list.append(vals)
-            order._leave_out(unbilled)
-        return vals_list
-
-    def _get_subscription_invoice_lines(self, rows, with_one_off):
-        """Return the lines of the next invoice with their sections and notes, as the host chooses them.
-
-        :param rows: the ledger rows to bill
-        :param bool with_one_off: whether one-off lines and down payments join in
-        :rtype: sale.order.line
-        """
-        self.ensure_one()
-        quantities = defaultdict(float)
-        for row in rows:
-            quantities[row.order_line_id.id] += row.quantity
-        for line in self.order_line.filtered('is_recurring'):
-            if line.qty_to_invoice != quantities[line.id]:
-                line.qty_to_invoice = quantities[line.id]
-        lines = self._get_invoiceable_lines(final=with_one_off)
-        if with_one_off:
-            return lines
-        recurring = lines.filtered('is_recurring')
-        return lines.filtered(lambda line: line in recurring or (
-            line.display_type and (line.display_type == 'line_note' or line._get_section_lines() & recurring)))
-
-    def _prepare_subscription_invoice_lines(self, lines, rows):
-        """Prepare the lines of an invoice: those of ledger rows with their periods, the others as the host does.
-
-        :param lines: order lines to bill
-        :param rows: the ledger rows of the recurring ones
-        :return: commands for `invoice_line_ids`
-        :rtype: list
-        """
-        self.ensure_one()
-        rows_by_line = rows.grouped('order_line_id')
-        commands = []
-        has_down_payment_section = False
-        for line in lines:
-            if line.is_downpayment and not has_down_payment_section:
-                commands.append(Command.create(self._prepare_down_payment_section_line(sequence=len(commands))))
-                has_down_payment_section = True
-            if line.is_recurring:
-                for row in rows_by_line.get(line, ()):
-                    commands += map(Command.create, line._prepare_period_invoice_lines(row, sequence=len(commands)))
-                continue
-            optional_values = {'sequence': len(commands)}
-            if line.is_downpayment:
-                # As the host does it: a final invoice takes back what was paid down.
-                optional_values['quantity'] = -1.0
-                optional_values['extra_tax_data'] = self.env['account.tax'] \
-                    ._reverse_quantity_base_line_extra_tax_data(line.extra_tax_data)
-            commands += map(Command.create, line._prepare_invoice_lines_vals_list(**optional_values))
-        return commands
-
-    def _leave_out(self, rows):
-        """Close ledger rows for which nothing is billed: free periods, nothing delivered.
-
-        :param rows: ledger rows of this subscription
-        """
-        rows.filtered(lambda row: row.state == 'open').write({'state': 'waived', 'amount': 0.0})
-        for label in dict.fromkeys(row._get_label() for row in rows):
-            self._message_log(body=self.env._("Nothing to bill for %(period)s.", period=label))
-
-    def _create_due_invoices(self):
-        """Make draft invoices of what is due, for the host's own ways to invoice an order.
-
-        :return: the new invoices
-        :rtype: account.move
-        :raise LockError: when another worker is billing one of them
-        """
-        self.check_access('write')
-        try:
-            self.lock_for_update(allow_referencing=True)
-        except LockError as error:
-            raise UserError(self.env._(
-                "These subscriptions are being billed right now. Try again in a minute.")) from error
-        # As the host: salespeople make invoices of their orders without any right in accounting.
-        return self.sudo()._bill_locked(post=False).sudo(self.env.su)
-
-    def _waive_due_periods(self, date):
-        """Leave out what is due on `date` and wasn't billed.
-
-        :param datetime.date date: the last day served
-        """
-        for rows in self.sudo()._open_ledger_rows(date, check=False).values():
-            for due_rows in rows.values():
-                due_rows.write({'state': 'waived', 'amount': 0.0})
-
-    # === BUSINESS METHODS - POST AND SEND === #
-
-    def _issue_invoices(self, moves):
-        """Post and send new invoices by the mode of their subscriptions.
-
-        :param moves: new invoices of these subscriptions
-        """
-        to_post = moves.filtered(lambda move: all(
-            order.collection_mode == 'send' for order in move.line_ids.sale_line_ids.order_id))
-        to_post._post(soft=False)
-        to_post._queue_subscription_mails()
 
     # === BUSINESS METHODS - ERRORS === #
 
