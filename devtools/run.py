@@ -29,8 +29,8 @@ LOGINS = (
 )
 THINGS_TO_TRY = (
     "Open Subscriptions as admin: the contracts of the demo data, with their plans, next invoice dates and MRR.",
-    "Make a quotation with a plan and a recurring product, confirm it, and look at its first invoice.",
-    "Sign in as portal (another browser window): a customer's own subscriptions are at /my.",
+    "Subscriptions → Quotations → New: choose a plan and a recurring product, confirm, then press Bill Now.",
+    "Open a running subscription and press Preview: the page which its customer sees without an account.",
 )
 
 

@@ -306,6 +306,21 @@ class TestBilling(SaleSubscriptionCommon):
             ((), {'remaining': 5}), ((2,), {}), ((2,), {}), ((1,), {}), ((), {'remaining': 0})])
         self.assertEqual(len(orders.invoice_ids), 5)
 
+    def test_more_contracts_in_a_batch_cost_few_queries_each(self):
+        def count_queries(number):
+            orders = self.Order.union(*(self._create_order(self.service, self.support) for _i in range(number)))
+            orders.action_confirm()
+            self._flush_tracking()
+            self.env.invalidate_all()
+            before = self.env.cr.sql_log_count
+            self.assertEqual(len(self._bill('2026-01-31', orders)), number)
+            self.env.flush_all()
+            return self.env.cr.sql_log_count - before
+
+        count_queries(2)  # warms the caches of the registry
+        more = count_queries(20) - count_queries(10)
+        self.assertLessEqual(more / 10, 20, "Mostly the host's, for chatter and numbers")
+
     def test_the_cron_stops_when_its_time_is_over(self):
         orders = self.Order.union(*(self._create_order(confirm=True) for _i in range(3)))
         with (
