@@ -33,6 +33,7 @@
         'views/subscription_views.xml',
         'views/res_config_settings_views.xml',
         # QWeb templates.
+        'report/sale_order_templates.xml',
         'views/sale_portal_templates.xml',
         # Menus, once every action exists.
         'views/subscription_menus.xml',

@@ -7,6 +7,7 @@ from . import subscription_event
 # What a sales order and its lines can do as a subscription, by concern.
 from . import subscription_metrics_mixin
 from . import subscription_lifecycle_mixin
+from . import subscription_batch_mixin
 from . import subscription_invoicing_mixin
 from . import subscription_billing_mixin
 from . import subscription_schedule_mixin

@@ -1,4 +1,5 @@
 from odoo import models
+from odoo.exceptions import UserError
 
 
 class AccountMove(models.Model):
@@ -13,13 +14,22 @@ class AccountMove(models.Model):
         return result
 
     def button_draft(self):
-        """Override of `account`: a cancelled invoice which is taken up again bills its periods again, unless
-        another one does by now.
+        """Override of `account`: a cancelled invoice which is taken up again bills its periods again.
+
+        :raise UserError: when they were billed by another invoice or left out in the meantime
         """
-        cancelled = self.filtered(lambda move: move.state == 'cancel')
+        cancelled_lines = self.filtered(lambda move: move.state == 'cancel').invoice_line_ids
+        # Accountants have no right on the ledger, which follows their invoices.
+        periods = cancelled_lines.sudo().subscription_period_ids.filtered(lambda period: period.state == 'open')
+        served_lines = cancelled_lines.filtered(
+            lambda line: line.service_start_date and any(line.sudo().sale_line_ids.mapped('is_recurring')))
+        if lost := served_lines - periods.invoice_line_id:
+            raise UserError(self.env._(
+                "%(names)s: its periods were billed by another invoice or left out in the meantime. Bill them from the"
+                " subscription instead.", names=', '.join(lost.move_id.mapped('display_name')),
+            ))
         result = super().button_draft()
-        periods = cancelled.invoice_line_ids.sudo().subscription_period_ids
-        periods.filtered(lambda period: period.state == 'open')._set_billed()
+        periods._set_billed()
         return result
 
     # === BUSINESS METHODS === #
@@ -27,9 +37,7 @@ class AccountMove(models.Model):
     def _post(self, soft=True):
         """Override of `account` to book in the billing ledger what a reviewed draft really bills."""
         posted = super()._post(soft=soft)
-        for period in posted.invoice_line_ids.sudo().subscription_period_ids:
-            if period.currency_id.compare_amounts(period.amount, period.invoice_line_id.price_subtotal):
-                period.amount = period.invoice_line_id.price_subtotal
+        posted.invoice_line_ids.sudo().subscription_period_ids._update_from_invoice_lines()
         return posted
 
     def _queue_subscription_mails(self):

@@ -1,5 +1,8 @@
 from odoo import fields, models
 
+# What a billing period costs on its invoice.
+LEDGER_FIELDS = frozenset({'quantity', 'price_unit', 'discount', 'tax_ids'})
+
 
 class AccountMoveLine(models.Model):
     _inherit = 'account.move.line'
@@ -10,6 +13,14 @@ class AccountMoveLine(models.Model):
         comodel_name='subscription.period', inverse_name='invoice_line_id', string="Billing Periods", copy=False)
 
     # === CRUD METHODS === #
+
+    def write(self, vals):
+        """Override of `account`: an edited draft changes what its periods cost."""
+        result = super().write(vals)
+        if not LEDGER_FIELDS.isdisjoint(vals):
+            # Accountants have no right on the ledger, which follows their invoices.
+            self.sudo().subscription_period_ids._update_from_invoice_lines()
+        return result
 
     def unlink(self):
         """Override of `account`: the periods of a line deleted from a draft are due again."""

@@ -1,5 +1,6 @@
 from odoo import api, fields, models
 from odoo.exceptions import UserError
+from odoo.fields import Command
 from odoo.tools import format_date
 
 from .. import const
@@ -7,11 +8,18 @@ from .. import const
 # What a running contract was signed for; another value is another contract.
 SIGNED_FIELDS = ('plan_id', 'start_date', 'company_id', 'currency_id')
 
+# What the engine alone knows of a confirmed order.
+ENGINE_FIELDS = frozenset({
+    'subscription_state', 'next_invoice_date', 'recurring_total', 'mrr', 'arr',
+    'billing_error', 'billing_error_date', 'billing_parked', 'close_date',
+})
+
 
 class SaleOrder(models.Model):
     _name = 'sale.order'
     _inherit = [
         'sale.order',
+        'subscription.batch.mixin',
         'subscription.lifecycle.mixin',
         'subscription.billing.mixin',
         'subscription.invoicing.mixin',
@@ -25,9 +33,8 @@ class SaleOrder(models.Model):
     plan_id = fields.Many2one(
         comodel_name='subscription.plan',
         string="Recurring Plan",
-        compute='_compute_subscription_plan_id',
-        store=True, readonly=False, precompute=True,
         index='btree_not_null',
+        ondelete='restrict',
         check_company=True,
         tracking=True,
         help="How often the recurring lines of this order are billed.",
@@ -87,20 +94,9 @@ class SaleOrder(models.Model):
     close_reason_id = fields.Many2one(
         comodel_name='subscription.close.reason', copy=False, tracking=True, ondelete='restrict')
     close_note = fields.Text(copy=False)
-    close_date = fields.Date(copy=False)
+    close_date = fields.Date(string="Closing Date", copy=False)
 
     # === COMPUTE METHODS === #
-
-    @api.depends('sale_order_template_id', 'order_line.product_id')
-    def _compute_subscription_plan_id(self):
-        for order in self:
-            plan = order.plan_id
-            if not plan and order.state not in ('sale', 'cancel'):
-                plan = (
-                    order.sale_order_template_id.plan_id
-                    or order.order_line.filtered('is_recurring').product_id.default_plan_id[:1]
-                )
-            order.plan_id = plan
 
     @api.depends('plan_id', 'order_line.is_recurring')
     def _compute_is_subscription(self):
@@ -174,6 +170,12 @@ class SaleOrder(models.Model):
             self.plan_id = plan
         return super()._onchange_sale_order_template_id()
 
+    @api.onchange('order_line')
+    def _onchange_order_line_plan(self):
+        """Take the default plan of a recurring product which is added to an order without a plan."""
+        if not self.plan_id and self.state in ('draft', 'sent'):
+            self.plan_id = self.order_line.filtered('is_recurring').product_id.default_plan_id[:1]
+
     # === CRUD METHODS === #
 
     @api.model_create_multi
@@ -181,21 +183,65 @@ class SaleOrder(models.Model):
         """Override of `sale` to start subscriptions which are created confirmed, as an import does it: without
         mail, and without billing what lies before their next invoice date.
         """
+        for vals in vals_list:
+            if 'plan_id' not in vals:
+                # Beforehand: a plan chosen later would price the lines again.
+                vals['plan_id'] = self._get_default_plan(vals).id
+        env = self.env
         if any(vals.get('state') == 'sale' for vals in vals_list):
             # The lines of a new order aren't extra lines of a confirmed one.
-            self = self.with_context(sale_no_log_for_new_lines=True)
-        orders = super().create(vals_list)
+            self = self.with_context(sale_no_log_for_new_lines=True, sale_subscription_ext_starting=True)
+        orders = super().create(vals_list).with_env(env)
         orders.filtered(lambda order: order.state == 'sale')._start_imported()
         return orders
 
     def write(self, vals):
-        """Override of `sale` to keep what a running contract was signed for."""
+        """Override of `sale` to keep what a running contract was signed for, and what the engine alone knows."""
         if vals.get('stage_id'):
             self._check_stage(self.env['subscription.stage'].browse(vals['stage_id']))
+        if not self.env.su:
+            self._check_engine_fields(vals)
         signed = [field for field in SIGNED_FIELDS if field in vals]
         if signed:
             self._check_signed(signed, vals)
         return super().write(vals)
+
+    @api.model
+    def _get_default_plan(self, vals):
+        """Return the plan of a new order which names none: that of its template, or of its first product.
+
+        :param dict vals: values of the new order
+        :rtype: subscription.plan
+        """
+        template = self.env['sale.order.template'].browse(vals.get('sale_order_template_id') or [])
+        if template.plan_id:
+            return template.plan_id
+        products = self.env['product.product'].browse([
+            command[2]['product_id'] for command in vals.get('order_line') or []
+            if command[0] == Command.CREATE and command[2].get('product_id')
+        ])
+        return products.filtered('recurring_invoice').default_plan_id[:1]
+
+    def _check_engine_fields(self, vals):
+        """Refuse to set by hand what follows from the ledgers, and to end a contract in the past.
+
+        :param dict vals: the wished values
+        :raise UserError: saying what to do instead
+        """
+        confirmed = self.filtered(lambda order: order.state == 'sale' and order.is_subscription)
+        if confirmed and (names := ENGINE_FIELDS & vals.keys()):
+            raise UserError(self.env._(
+                "%(fields)s of a confirmed subscription follow from its billing and can't be set. Use the buttons of"
+                " the subscription, such as Bill Now or Close, instead.",
+                fields=', '.join(self._fields[name]._description_string(self.env) for name in sorted(names)),
+            ))
+        end_date = fields.Date.to_date(vals.get('end_date'))
+        for order in confirmed if end_date else ():
+            if end_date < max(order.start_date, order._subscription_today()):
+                raise UserError(self.env._(
+                    "Subscription %(name)s can't end in the past. Close it instead, with the button Close.",
+                    name=order.name,
+                ))
 
     def _check_signed(self, signed, vals):
         """Refuse another plan, start, company or currency on a running contract.
@@ -243,7 +289,7 @@ class SaleOrder(models.Model):
 
     def _action_cancel(self):
         """Override of `sale`: a contract which was billed is closed, not cancelled."""
-        self.filtered(lambda order: order.subscription_state in const.RUNNING_STATES)._withdraw_start()
+        self.filtered(lambda order: order.subscription_state not in (False, 'draft'))._withdraw_start()
         return super()._action_cancel()
 
     # === BUSINESS METHODS === #
@@ -259,7 +305,6 @@ class SaleOrder(models.Model):
         self._complete_plans()
         quiet = self.filtered('is_subscription').with_context(
             tracking_disable=True, sale_subscription_ext_quiet=True)
-        quiet.subscription_state = 'draft'
         quiet._start_subscriptions()
         for (reason, note, day), orders in quiet.filtered('close_date').grouped(
             lambda order: (order.close_reason_id, order.close_note or '', order.close_date)
@@ -291,8 +336,8 @@ class SaleOrder(models.Model):
             order.plan_id = order.order_line.plan_id[:1]
 
     def _create_invoices(self, grouped=False, final=False, date=None):
-        """Override of `sale` to bill running contracts through the billing ledger, whoever asks for invoices."""
-        contracts = self.filtered(lambda order: order.subscription_state in const.RUNNING_STATES)
+        """Override of `sale` to bill contracts through the billing ledger, whoever asks for invoices."""
+        contracts = self.filtered(lambda order: order.subscription_state not in (False, 'draft'))
         if not contracts:
             return super()._create_invoices(grouped=grouped, final=final, date=date)
         moves = contracts._create_due_invoices()

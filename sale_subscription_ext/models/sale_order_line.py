@@ -1,6 +1,8 @@
 from odoo import api, fields, models
+from odoo.exceptions import UserError
 
-from .subscription_change_mixin import CHANGE_FIELDS
+from .. import const
+from .subscription_change_mixin import CHANGE_FIELDS, ENGINE_LINE_FIELDS, SWAP_FIELDS
 
 
 class SaleOrderLine(models.Model):
@@ -31,6 +33,7 @@ class SaleOrderLine(models.Model):
         compute='_compute_plan_id',
         store=True, readonly=False, precompute=True,
         index='btree_not_null',
+        ondelete='restrict',
         check_company=True,
         help="How often this line is billed, where it differs from the plan of the order.",
     )
@@ -105,7 +108,7 @@ class SaleOrderLine(models.Model):
         recurring = self.filtered('is_recurring')
         open_rows = recurring._get_open_rows()
         for line in recurring:
-            line.qty_to_invoice = line._get_due_quantity(open_rows.get(line, ())) if line._is_running() else 0.0
+            line.qty_to_invoice = line._get_due_quantity(open_rows.get(line, ()))
         return super(SaleOrderLine, self - recurring)._compute_qty_to_invoice()
 
     @api.depends('is_recurring')
@@ -138,31 +141,75 @@ class SaleOrderLine(models.Model):
     def create(self, vals_list):
         """Override of `sale` to let lines added to a running contract be served and billed."""
         lines = super().create(vals_list)
-        lines.filtered(
-            lambda line: line._is_running() and not line.anchor_date)._get_served_lines()._join_contract()
+        recurring = lines.filtered(lambda line: line.is_recurring and line.state == 'sale' and not line.anchor_date)
+        if not recurring or self.env.context.get('sale_subscription_ext_starting'):
+            return lines
+        joining = recurring.filtered(lambda line: line._is_running())
+        (recurring - joining)._check_added()
+        joining._get_served_lines()._join_contract()
+        for order, order_lines in joining.grouped('order_id').items():
+            order._record_mrr_movements(event_date={line: line._get_change_date() for line in order_lines})
         return lines
 
     def write(self, vals):
         """Override of `sale` to turn direct edits of a running contract into changes from its first unbilled
         day on.
         """
-        if not CHANGE_FIELDS & vals.keys():
+        if not self.env.su and ENGINE_LINE_FIELDS & vals.keys() and any(self.mapped('anchor_date')):
+            raise UserError(self.env._(
+                "The dates of a running subscription follow from its billing and can't be set."))
+        if not CHANGE_FIELDS & vals.keys() or self.env.context.get('sale_subscription_ext_changing'):
             return super().write(vals)
-        running = self.filtered(lambda line: line._is_running() and not line.end_date)
-        swapped = running._filter_swapped(vals)
+        changing = self.filtered(
+            lambda line: line.order_id.subscription_state not in (False, 'draft')
+            and line._is_changed_by(vals, CHANGE_FIELDS))
+        changing._check_direct_change(vals)
+        changing = changing.filtered(lambda line: line.order_id.subscription_state in const.RUNNING_STATES)
+        served = changing.filtered('is_recurring')
+        served._close_served_part()
+        swapped = served.filtered(lambda line: line._is_swapped_by(vals))
         if swapped:
             swapped._swap(vals)
-        changed = running - swapped
-        terms = changed._get_terms()
+        terms = (served - swapped)._get_terms()
+        other = (served - swapped).filtered(lambda line: line._is_changed_by(vals, SWAP_FIELDS))
         result = super(SaleOrderLine, self - swapped).write(vals)
-        changed._record_direct_change(terms)
+        other._determine_again()
+        (changing - swapped).filtered('is_recurring')._record_direct_change(terms)
         return result
+
+    @api.ondelete(at_uninstall=False)
+    def _unlink_except_in_ledger(self):
+        # Whatever the user may see of them: the ledgers keep their lines.
+        if self.sudo().period_ids or self.env['subscription.event'].sudo().search_count(
+                [('order_line_id', 'in', self.ids)], limit=1):
+            raise UserError(self.env._(
+                "This line was part of a running subscription, whose history is kept. Set its quantity to 0 instead of"
+                " deleting it."
+            ))
+
+    def _check_added(self):
+        """Refuse recurring lines on orders which were confirmed without being a contract, or are closed.
+
+        :raise UserError: saying what to do instead
+        """
+        once = self.filtered(lambda line: line.product_id.sell_once and not line.order_id.subscription_state)
+        once.is_recurring = False
+        if refused := self - once:
+            raise UserError(self.env._(
+                "%(product)s is a recurring product and order %(order)s isn't a running subscription. Make a new"
+                " quotation with a recurring plan instead.",
+                product=refused[0].product_id.display_name, order=refused[0].order_id.name,
+            ))
 
     # === BUSINESS METHODS === #
 
     def _get_pricelist_kwargs(self):
         """Override of `sale` to find the prices of the line's plan."""
         return {**super()._get_pricelist_kwargs(), 'plan': self.plan_id}
+
+    def _update_line_quantity(self, values):
+        """Override of `sale` to leave the story of running lines to `_record_direct_change`."""
+        return super(SaleOrderLine, self.filtered(lambda line: not line._is_running()))._update_line_quantity(values)
 
     def _prepare_base_line_for_taxes_computation(self, **kwargs):
         """Override of `sale` to compute amounts of a part of the order's lines only.
@@ -181,6 +228,8 @@ class SaleOrderLine(models.Model):
 
         :rtype: sale.order.line
         """
+        if self.env.context.get('sale_subscription_ext_changing'):
+            return self
         return self.filtered(lambda line: not (line._origin.anchor_date and line._is_running()))
 
     def _get_open_rows(self):
@@ -201,7 +250,10 @@ class SaleOrderLine(models.Model):
         :rtype: float
         """
         self.ensure_one()
-        due = self._get_due_periods(self.order_id._subscription_today(), open_rows)
+        is_contract = self.order_id.subscription_state not in (False, 'draft')
+        due = self._get_due_periods(self.order_id._subscription_today(), open_rows) if is_contract else []
         if due and self._is_billed_by_delivery():
-            return self._get_period_quantity(self.qty_invoiced)
+            rows = self.env['subscription.period'].union(*(period.row for period in due))
+            unbilled = self._get_period_quantity(self._get_ledger_quantities()[self]) if len(rows) < len(due) else 0.0
+            return unbilled + sum(rows.mapped('quantity'))
         return sum(period.row.quantity if period.row else self.product_uom_qty for period in due)

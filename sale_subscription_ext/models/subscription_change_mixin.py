@@ -1,17 +1,25 @@
+from datetime import timedelta
+
 from odoo import models
+from odoo.exceptions import UserError
 from odoo.tools import format_amount, format_date
+
+from .. import const
 
 # What a line costs or is: a change of one of these on a running contract is an amendment.
 CHANGE_FIELDS = frozenset({
-    'product_id', 'product_uom_id', 'product_uom_qty', 'price_unit', 'discount', 'plan_id',
+    'product_id', 'product_uom_id', 'product_uom_qty', 'price_unit', 'discount', 'tax_ids', 'plan_id', 'is_recurring',
 })
 
 # A line with another of these is another line: the old one ends, a new one starts.
-SWAP_FIELDS = frozenset({'product_id', 'plan_id'})
+SWAP_FIELDS = frozenset({'product_id', 'product_uom_id', 'plan_id'})
 
-FIELDS_OF_PRODUCT = frozenset({
-    'name', 'is_recurring', 'product_uom_id', 'price_unit', 'technical_price_unit', 'tax_ids',
-})
+# What follows from product, unit and plan, unless it is given.
+PRICE_FIELDS = frozenset({'price_unit', 'technical_price_unit'})
+PRODUCT_FIELDS = PRICE_FIELDS | {'name', 'is_recurring', 'product_uom_id', 'tax_ids'}
+
+# What the engine alone knows.
+ENGINE_LINE_FIELDS = frozenset({'anchor_date', 'start_date', 'end_date', 'next_period_start', 'mrr'})
 
 
 class SubscriptionChangeMixin(models.AbstractModel):
@@ -22,8 +30,27 @@ class SubscriptionChangeMixin(models.AbstractModel):
 
     # === BUSINESS METHODS === #
 
+    def _check_direct_change(self, vals):
+        """Refuse what can't be changed on lines of a running contract.
+
+        :param dict vals: the wished values
+        :raise UserError: saying what to do instead
+        """
+        if 'is_recurring' in vals and not vals['is_recurring'] and any(line.anchor_date for line in self):
+            raise UserError(self.env._(
+                "A line of a running subscription can't be turned into a one-time sale. Set its quantity to 0, and add"
+                " a new line."
+            ))
+        if over := self.filtered(lambda line: line.anchor_date and (
+                line.end_date or line.order_id.subscription_state not in const.RUNNING_STATES)):
+            raise UserError(self.env._(
+                "%(product)s on %(order)s isn't served any more and can't be changed. Make a new quotation instead.",
+                product=over[0].product_id.display_name, order=over[0].order_id.name,
+            ))
+
     def _join_contract(self):
-        """Let new lines of running contracts be served from the contract's first unbilled day on.
+        """Let new lines of running contracts be served from the contract's first unbilled day on; in arrears, from
+        today on where that is later.
 
         They follow the billing day of the contract; until it, they bill the rest of the period.
         """
@@ -31,10 +58,15 @@ class SubscriptionChangeMixin(models.AbstractModel):
             first_unbilled_day = order._get_first_unbilled_day()
             for line in lines:
                 day = line.start_date or first_unbilled_day
+                if line._is_billed_in_arrears() and not line.start_date:
+                    day = max(day, order._subscription_today())
                 peer = order.order_line.filtered(
                     lambda other, line=line: other.plan_id == line.plan_id and other.anchor_date)
-                line._start(day, day, anchor=peer[:1].anchor_date)
-            order._record_mrr_movements(event_date={line: line.start_date for line in lines})
+                line.sudo()._start(day, day, anchor=peer[:1].anchor_date)  # the right on the order was checked
+                order._message_log(body=self.env._(
+                    "%(product)s is served from %(date)s on.",
+                    product=line.product_id.display_name, date=format_date(self.env, day),
+                ))
 
     def _get_terms(self):
         """Return what a customer pays for each line, to tell later what changed.
@@ -44,24 +76,72 @@ class SubscriptionChangeMixin(models.AbstractModel):
         """
         return {line: (line.product_uom_qty, line.price_unit, line.discount) for line in self}
 
+    def _close_served_part(self):
+        """Write what was served in arrears until today and isn't billed yet, at the terms before a change."""
+        today_by_line = {line: line.order_id._subscription_today() for line in self}
+        lines = self.filtered(
+            lambda line: line.next_period_start and line.product_uom_qty and line._is_billed_in_arrears()
+            and line.next_period_start < today_by_line[line]).sudo()  # the ledger is the engine's
+        ledger_quantities = lines._get_ledger_quantities()
+        vals_list = []
+        for line in lines:
+            while (period := line._get_period_from(line.next_period_start)) and period[0] < today_by_line[line]:
+                end = min(period[1], today_by_line[line])
+                vals = line._prepare_period(
+                    period[0], end, quantity=line._get_period_quantity(ledger_quantities[line]))
+                ledger_quantities[line] += vals['quantity']
+                vals_list.append(vals)
+                line.next_period_start = end
+        self.env['subscription.period'].sudo().create(vals_list)
+
     def _record_direct_change(self, terms):
         """Write the movements and the story of a change made in the lines themselves.
 
         :param dict terms: see `_get_terms`, before the change
+        :raise UserError: when nothing would be left of a contract
         """
-        self.filtered(lambda line: not line.next_period_start)._get_served_lines()._join_contract()
-        changed = self.filtered(lambda line: terms[line] != line._get_terms()[line])
-        for order, lines in changed.grouped('order_id').items():
+        self._get_served_lines().filtered(lambda line: not line.next_period_start)._join_contract()
+        self._get_served_lines().filtered(lambda line: line in terms and not terms[line][0])._resume_service()
+        for order, lines in self.grouped('order_id').items():
+            if not order.order_line._get_served_lines():
+                raise UserError(self.env._(
+                    "Nothing would be left of subscription %(name)s. Close it instead, with the button Close.",
+                    name=order.name,
+                ))
             dates = {line: line._get_change_date() for line in lines}
             order._record_mrr_movements(event_date=dates)
             for line in lines:
-                order._message_log(body=self.env._(
-                    "%(product)s changes from %(date)s on: %(before)s becomes %(after)s.",
-                    product=line.product_id.display_name,
-                    date=format_date(self.env, dates[line]),
-                    before=line._format_terms(*terms[line]),
-                    after=line._format_terms(*line._get_terms()[line]),
-                ))
+                if line in terms and terms[line] != line._get_terms()[line]:
+                    line._log_direct_change(terms[line], dates[line])
+
+    def _log_direct_change(self, terms, day):
+        """Say in the chatter what changed.
+
+        :param tuple terms: quantity, unit price and discount before
+        :param datetime.date day: from when on
+        """
+        self.ensure_one()
+        self.order_id._message_log(body=self.env._(
+            "%(product)s changes from %(date)s on: %(before)s becomes %(after)s.",
+            product=self.product_id.display_name,
+            date=format_date(self.env, day),
+            before=self._format_terms(*terms),
+            after=self._format_terms(*self._get_terms()[self]),
+        ))
+
+    def _resume_service(self):
+        """Serve lines which had no quantity from the contract's first unbilled day on; the days between are left
+        out.
+        """
+        vals_list = []
+        for line in self.sudo():  # the ledger is the engine's
+            others = line.order_id.order_line - line
+            day = others._get_served_lines() and line.order_id._get_first_unbilled_day_of(others)
+            day = max(day or line.order_id._subscription_today(), line.next_period_start)
+            if day > line.next_period_start:
+                vals_list.append(line._prepare_period(line.next_period_start, day, state='waived', quantity=0.0))
+                line.next_period_start = day
+        self.env['subscription.period'].sudo().create(vals_list)
 
     def _get_change_date(self):
         """Return the day from which a change of this line made now takes effect.
@@ -83,16 +163,32 @@ class SubscriptionChangeMixin(models.AbstractModel):
                 "%(quantity)g × %(price)s less %(discount)g%%", quantity=quantity, price=price, discount=discount)
         return self.env._("%(quantity)g × %(price)s", quantity=quantity, price=price)
 
-    def _filter_swapped(self, vals):
-        """Return the lines which `vals` would turn into another product or plan after they were billed.
+    def _is_changed_by(self, vals, names):
+        """Return whether writing `vals` would change one of some fields of the line.
 
         :param dict vals: values to write
-        :rtype: sale.order.line
+        :param frozenset names: the fields which matter
+        :rtype: bool
         """
-        swap_fields = SWAP_FIELDS & vals.keys()
-        return self.filtered(
-            lambda line: line.next_period_start and line.next_period_start != line.start_date
-            and any(line[field].id != vals[field] for field in swap_fields))
+        self.ensure_one()
+        return any(
+            self._fields[name].type == 'many2many'
+            or self._fields[name].convert_to_cache(vals[name], self) != self._fields[name].convert_to_cache(
+                self[name], self)
+            for name in names & vals.keys()
+        )
+
+    def _is_swapped_by(self, vals):
+        """Return whether `vals` would turn a line which was billed into another product, unit or plan.
+
+        :param dict vals: values to write
+        :rtype: bool
+        """
+        self.ensure_one()
+        return bool(
+            self.next_period_start and self.next_period_start != self.start_date and not self.order_id.locked
+            and self._is_changed_by(vals, SWAP_FIELDS)
+        )
 
     def _swap(self, vals):
         """End lines at their first unbilled day and start new ones with other values there.
@@ -101,19 +197,28 @@ class SubscriptionChangeMixin(models.AbstractModel):
         :return: the new lines
         :rtype: sale.order.line
         """
-        vals_list = []
+        determined = PRODUCT_FIELDS if 'product_id' in vals else PRICE_FIELDS
+        vals_list, dates = [], {}
         for line in self:
             values = {
                 **line.copy_data()[0], **vals,
                 'order_id': line.order_id.id, 'sequence': line.sequence, 'start_date': line.next_period_start,
             }
-            if 'product_id' in vals:
-                # What follows from the product is determined anew.
-                for field in FIELDS_OF_PRODUCT - vals.keys():
-                    values.pop(field, None)
+            for field in determined - vals.keys():
+                values.pop(field, None)
             vals_list.append(values)
-            line.end_date = line.order_id._get_day_before(line.next_period_start)
-        dates = {line: line.next_period_start for line in self}
+            dates[line] = line.next_period_start
+            line.sudo().end_date = line.next_period_start - timedelta(days=1)
         for order, lines in self.grouped('order_id').items():
             order._record_mrr_movements(event_date={line: dates[line] for line in lines})
         return self.create(vals_list)
+
+    def _determine_again(self):
+        """Determine price and taxes of lines whose product, unit or plan changed before anything was billed, and
+        count their periods from the new plan's billing day.
+        """
+        lines = self.with_context(sale_subscription_ext_changing=True)
+        lines._compute_price_unit()
+        lines._compute_tax_ids()
+        for line in lines.sudo():  # dates are the engine's
+            line.anchor_date = line.plan_id._get_anchor_date(line.start_date)

@@ -36,7 +36,7 @@ class SubscriptionEvent(models.Model):
         comodel_name='res.partner', string="Commercial Entity", index=True)
     user_id = fields.Many2one(comodel_name='res.users', string="Salesperson")
     team_id = fields.Many2one(comodel_name='crm.team', string="Sales Team")
-    plan_id = fields.Many2one(comodel_name='subscription.plan')
+    plan_id = fields.Many2one(comodel_name='subscription.plan', ondelete='restrict')
     product_id = fields.Many2one(comodel_name='product.product')
     close_reason_id = fields.Many2one(comodel_name='subscription.close.reason')
 

@@ -1,4 +1,5 @@
 from collections import defaultdict
+from datetime import timedelta
 
 from odoo import api, models
 from odoo.exceptions import LockError, UserError
@@ -20,12 +21,26 @@ class SubscriptionInvoicingMixin(models.AbstractModel):
     def _bill_locked(self, date=None, post=True):
         """Make the invoices of what is due of locked subscriptions, with their ledger rows and next dates.
 
-        :param datetime.date date: see `_bill_subscriptions`
+        :param datetime.date date: the as-of date and date of the invoices, each company's today if not given
         :param bool post: whether subscriptions whose mode posts do so
         :return: the new invoices
         :rtype: account.move
         """
-        rows_by_order = self._open_ledger_rows(date)
+        moves = self._invoice_rows(self._open_ledger_rows(date), date, post)
+        self.filtered('billing_error')._clear_billing_error()
+        return moves
+
+    def _invoice_rows(self, rows_by_order, date=None, post=True):
+        """Make the invoices of ledger rows.
+
+        :param dict rows_by_order: see `_open_ledger_rows`
+        :param datetime.date date: the date of the invoices, each company's today if not given
+        :param bool post: whether subscriptions whose mode posts do so; otherwise drafts without a date
+        :return: the new invoices
+        :rtype: account.move
+        """
+        self.order_line.mapped('tax_ids')  # the host reads these line by line
+        self.order_line.mapped('invoice_lines')
         vals_list = []
         for order in self:
             invoice_date = (date or order._subscription_today()) if post else None
@@ -34,7 +49,6 @@ class SubscriptionInvoicingMixin(models.AbstractModel):
         rows = self.env['subscription.period'].union(*(
             rows for by_date in rows_by_order.values() for rows in by_date.values()))
         rows.filtered('invoice_line_id')._set_billed()
-        self.filtered('billing_error')._clear_billing_error()
         for move in moves:
             move.message_post_with_source(
                 'mail.message_origin_link',
@@ -46,24 +60,23 @@ class SubscriptionInvoicingMixin(models.AbstractModel):
             self._issue_invoices(moves)
         return moves
 
-    def _open_ledger_rows(self, date=None, check=True):
+    def _open_ledger_rows(self, date=None):
         """Write the ledger rows of everything which is due and move the lines on to their next periods.
 
         :param datetime.date date: the as-of date
-        :param bool check: whether to refuse what can't be billed
         :return: {order: {bill date: rows}}, oldest first
         :rtype: dict
+        :raise SubscriptionParked: when what is due can't be right
         """
         lines = self.order_line.filtered('anchor_date')
         open_rows = lines._get_open_rows()
-        ledger_quantities = self._get_ledger_quantities(lines)
+        ledger_quantities = lines._get_ledger_quantities()
         entries, vals_list = [], []
         for order in self:
             day = date or order._subscription_today()
             due = [(line, period) for line in order.order_line & lines
                    for period in line._get_due_periods(day, open_rows.get(line, ()))]
-            if check:
-                order._check_due(due)
+            order._check_due(due)
             for line, period in due:
                 entries.append((order, period))
                 if not period.row:
@@ -77,19 +90,6 @@ class SubscriptionInvoicingMixin(models.AbstractModel):
             result[order][period.bill_date] |= period.row or next(new_rows)
         return {order: dict(sorted(by_date.items())) for order, by_date in result.items()}
 
-    @api.model
-    def _get_ledger_quantities(self, lines):
-        """Return what the ledger holds of the lines which are billed by delivered quantity.
-
-        :return: {order line: quantity}
-        :rtype: defaultdict
-        """
-        by_delivery = lines.filtered(lambda line: line._is_billed_by_delivery())
-        return defaultdict(float, self.env['subscription.period']._read_group(
-            [('order_line_id', 'in', by_delivery.ids), ('state', '!=', 'waived')],
-            ['order_line_id'], ['quantity:sum'],
-        ) if by_delivery else ())
-
     def _check_due(self, due):
         """Refuse to bill what can't be right.
 
@@ -101,8 +101,9 @@ class SubscriptionInvoicingMixin(models.AbstractModel):
         count = len({period.bill_date for _line, period in due})
         if count > limit:
             raise SubscriptionParked(self.env._(
-                "More than %(limit)s missed periods are due. Check the start date, then press Retry after raising"
-                " the limit in the settings or moving the first unbilled day.", limit=limit,
+                "More than %(limit)s missed periods are due. If that is right, ask an administrator to raise Missed Periods"
+                " in the settings and press Retry; otherwise close this subscription and confirm a new one with the"
+                " right dates.", limit=limit,
             ))
         if self.currency_id.compare_amounts(self.recurring_total, 0.0) < 0:
             raise SubscriptionParked(self.env._(
@@ -125,21 +126,22 @@ class SubscriptionInvoicingMixin(models.AbstractModel):
         vals_list = []
         nothing = self.env['subscription.period']
         for rows in rows_by_date.values() or [nothing]:
-            billable = rows.filtered(lambda row: row.state == 'open' and row._get_net_amount())
-            unbilled = rows - billable
+            billable = rows.filtered(lambda row: row.state == 'open' and row.quantity)
             lines = order._get_subscription_invoice_lines(billable, with_one_off=not vals_list)
-            if not any(not line.display_type for line in lines):
-                unbilled |= billable
-            else:
-                vals = order._prepare_invoice()
-                if invoice_date:
-                    vals['invoice_date'] = invoice_date
-                    if not order.payment_term_id:
-                        # The host would take the real today, also when a missed day is billed later.
-                        vals['invoice_date_due'] = invoice_date
-                vals['invoice_line_ids'] += order._prepare_subscription_invoice_lines(lines, billable)
-                vals_list.append(vals)
-            order._leave_out(unbilled)
+            is_free = not any(row._get_net_amount() for row in billable) and lines <= billable.order_line_id | (
+                lines.filtered('display_type'))
+            if is_free:
+                self._leave_out(rows)
+                continue
+            vals = order._prepare_invoice()
+            if invoice_date:
+                vals['invoice_date'] = invoice_date
+                if not order.payment_term_id:
+                    # The host would take the real today, also when a missed day is billed later.
+                    vals['invoice_date_due'] = invoice_date
+            vals['invoice_line_ids'] += order._prepare_subscription_invoice_lines(lines, billable)
+            vals_list.append(vals)
+            (rows - billable).filtered(lambda row: row.state == 'open').write({'state': 'waived', 'amount': 0.0})
         return vals_list
 
     def _get_subscription_invoice_lines(self, rows, with_one_off):
@@ -156,9 +158,12 @@ class SubscriptionInvoicingMixin(models.AbstractModel):
         for line in self.order_line.filtered('is_recurring'):
             if line.qty_to_invoice != quantities[line.id]:
                 line.qty_to_invoice = quantities[line.id]
-        lines = self._get_invoiceable_lines(final=with_one_off)
-        if with_one_off:
+        lines = self._get_invoiceable_lines(final=True)
+        one_off = lines.filtered(
+            lambda line: not (line.is_recurring or line.display_type or line.is_downpayment))
+        if with_one_off and one_off:
             return lines
+        # Down payments were made on the one-off part.
         recurring = lines.filtered('is_recurring')
         return lines.filtered(lambda line: line in recurring or (
             line.display_type and (line.display_type == 'line_note' or line._get_section_lines() & recurring)))
@@ -193,7 +198,7 @@ class SubscriptionInvoicingMixin(models.AbstractModel):
         return commands
 
     def _leave_out(self, rows):
-        """Close ledger rows for which nothing is billed: free periods, nothing delivered.
+        """Close ledger rows for which no invoice is made: free periods, nothing delivered.
 
         :param rows: ledger rows of this subscription
         """
@@ -206,7 +211,7 @@ class SubscriptionInvoicingMixin(models.AbstractModel):
 
         :return: the new invoices
         :rtype: account.move
-        :raise LockError: when another worker is billing one of them
+        :raise UserError: when another worker is billing one of them
         """
         self.check_access('write')
         try:
@@ -215,16 +220,31 @@ class SubscriptionInvoicingMixin(models.AbstractModel):
             raise UserError(self.env._(
                 "These subscriptions are being billed right now. Try again in a minute.")) from error
         # As the host: salespeople make invoices of their orders without any right in accounting.
-        return self.sudo()._bill_locked(post=False).sudo(self.env.su)
+        try:
+            return self.sudo()._bill_locked(post=False).sudo(self.env.su)
+        except SubscriptionParked as error:
+            raise UserError(str(error)) from error  # the web client knows the host's exceptions only
 
-    def _waive_due_periods(self, date):
-        """Leave out what is due on `date` and wasn't billed.
+    def _bill_remaining(self, day):
+        """Make the final invoices of subscriptions which end.
 
-        :param datetime.date date: the last day served
+        :param datetime.date day: the last day served and date of the invoices
         """
-        for rows in self.sudo()._open_ledger_rows(date, check=False).values():
-            for due_rows in rows.values():
-                due_rows.write({'state': 'waived', 'amount': 0.0})
+        # The last period of lines billed in arrears ends, and is due, on the day after.
+        self._invoice_rows(self._open_ledger_rows(day + timedelta(days=1)), day)
+
+    def _waive_remaining(self, day):
+        """Leave out what was served until `day` and isn't billed: one row for each line.
+
+        :param datetime.date day: the last day served
+        """
+        self.env['subscription.period'].search(
+            [('order_id', 'in', self.ids), ('state', '=', 'open')]).write({'state': 'waived', 'amount': 0.0})
+        end = day + timedelta(days=1)
+        lines = self.order_line.filtered(lambda line: line.next_period_start and line.next_period_start < end)
+        self.env['subscription.period'].create([
+            line._prepare_period(line.next_period_start, end, state='waived', quantity=0.0) for line in lines])
+        lines.next_period_start = end
 
     # === BUSINESS METHODS - POST AND SEND === #
 

@@ -1,4 +1,5 @@
-from datetime import timedelta
+import logging
+from collections import defaultdict
 
 from odoo import api, fields, models
 from odoo.exceptions import UserError
@@ -6,6 +7,8 @@ from odoo.fields import Domain
 from odoo.tools import format_date
 
 from .. import const
+
+_logger = logging.getLogger(__name__)
 
 
 class SubscriptionLifecycleMixin(models.AbstractModel):
@@ -24,7 +27,7 @@ class SubscriptionLifecycleMixin(models.AbstractModel):
         :raise UserError: when a subscription isn't running
         """
         self.check_access('write')
-        self._check_running(self.env._("close"))
+        self._check_running(self.env._("closed"))
         action = self.env['ir.actions.act_window']._for_xml_id(
             'sale_subscription_ext.subscription_close_action')
         action['context'] = {'default_order_ids': self.ids}
@@ -33,13 +36,13 @@ class SubscriptionLifecycleMixin(models.AbstractModel):
     def _check_running(self, action_name):
         """Refuse an action on subscriptions which aren't running.
 
-        :param str action_name: the translated verb of the action
+        :param str action_name: what is done to them, translated: “closed”
         :raise UserError: naming the subscriptions
         """
         idle = self.filtered(lambda order: order.subscription_state not in const.RUNNING_STATES)
         if idle:
             raise UserError(self.env._(
-                "Only running subscriptions can be changed this way (%(action)s). Leave out: %(names)s.",
+                "Only running subscriptions can be %(action)s. Leave out: %(names)s.",
                 action=action_name, names=', '.join(idle.mapped('name')),
             ))
 
@@ -58,7 +61,7 @@ class SubscriptionLifecycleMixin(models.AbstractModel):
         """
         if not self:
             return
-        event_types = set()
+        by_event_type = defaultdict(self.browse)
         for order in self:
             step = (order.subscription_state, target)
             if step not in const.TRANSITIONS:
@@ -69,12 +72,12 @@ class SubscriptionLifecycleMixin(models.AbstractModel):
                     state=labels.get(order.subscription_state, ''),
                     target=labels.get(target, self.env._("Cancelled")),
                 ))
-            event_types.add(const.TRANSITIONS[step])
-        self.write({'subscription_state': target})
+            by_event_type[const.TRANSITIONS[step]] |= order
+        self.sudo().write({'subscription_state': target})  # nobody has the right to set it by hand
         # The stage follows here and not at some later flush, whose context wouldn't know whether to send its mail.
         self.mapped('stage_id')
-        for event_type in event_types:
-            self._record_mrr_movements(event_type, event_date)
+        for event_type, orders in by_event_type.items():
+            orders._record_mrr_movements(event_type, event_date)
         if message and not self.env.context.get('sale_subscription_ext_quiet'):
             self._message_log_batch(bodies=dict.fromkeys(self.ids, message))
 
@@ -88,12 +91,14 @@ class SubscriptionLifecycleMixin(models.AbstractModel):
 
         :raise UserError: when the dates of an order contradict each other
         """
+        # An order which is created confirmed, or at once, hasn't been seen as a quotation.
+        self.filtered(lambda order: not order.subscription_state).sudo().subscription_state = 'draft'
         for order in self:
             order._check_start()
             start = order.start_date or order._subscription_today()
             first_unbilled_day = max(order.next_invoice_date or start, start)
             order.start_date = start
-            order.order_line._get_served_lines()._start(start, first_unbilled_day)
+            order.order_line._get_served_lines().sudo()._start(start, first_unbilled_day)
         dates = {line: line.start_date for line in self.order_line.filtered('start_date')}
         self._update_subscription_state('progress', self.env._("The subscription has started."), dates)
         self._log_due_periods()
@@ -132,25 +137,31 @@ class SubscriptionLifecycleMixin(models.AbstractModel):
 
     # === BUSINESS METHODS - END === #
 
-    def _close_subscriptions(self, reason, note='', date=None):
-        """Close running subscriptions.
-
-        Periods which are due and weren't billed are left out; what was paid is kept.
+    def _close_subscriptions(self, reason, note='', date=None, bill=False):
+        """Close running subscriptions. What was paid is kept.
 
         :param subscription.close.reason reason: why
         :param str note: the reason in the words of who closes
         :param datetime.date date: the last day served, today where the company is if not given
+        :param bool bill: whether to bill what was served and isn't billed yet, otherwise it is left out
+        :raise SubscriptionParked: when what is left can't be billed
         """
-        for order in self:
-            day = date or order._subscription_today()
-            order._waive_due_periods(day)
-            order.write({
-                'close_reason_id': reason.id,
-                'close_note': note,
-                'close_date': day,
-                'end_date': min(order.end_date or day, day),
-            })
-        event_date = {line: line.order_id.close_date for line in self.order_line}
+        engine = self.sudo()  # the right on the orders was checked; ledger and invoices are the engine's
+        for day, orders in engine.grouped(lambda order: date or order._subscription_today()).items():
+            for order in orders:
+                order.write({
+                    'close_reason_id': reason.id,
+                    'close_note': note,
+                    'close_date': day,
+                    'end_date': min(order.end_date or day, day),
+                })
+            if bill:
+                orders._bill_remaining(day)
+            orders._waive_remaining(day)
+        event_date = {
+            line: max(line.order_id.close_date, line.start_date or line.order_id.close_date)
+            for line in self.order_line
+        }
         self._update_subscription_state('closed', self._get_close_message(reason, note), event_date)
 
     @api.model
@@ -169,20 +180,25 @@ class SubscriptionLifecycleMixin(models.AbstractModel):
 
         :raise UserError: when one was billed
         """
-        billed = self.env['subscription.period'].sudo().search(
-            [('order_id', 'in', self.ids), ('state', '=', 'billed')]).order_id
+        # Whatever the user may see of it: the ledger decides.
+        periods = self.env['subscription.period'].sudo().search([('order_id', 'in', self.ids)])
+        billed = periods.filtered(lambda period: period.state == 'billed').order_id
+        billed |= self.filtered(lambda order: order.subscription_state not in const.RUNNING_STATES).sudo()
         if billed:
             raise UserError(self.env._(
-                "%(names)s: a subscription which was invoiced can't be cancelled. Close it instead, with the button"
-                " Close.", names=', '.join(billed.mapped('name')),
+                "%(names)s: a subscription which was invoiced or closed can't be cancelled. Close it instead, with the"
+                " button Close.", names=', '.join(billed.mapped('name')),
             ))
-        periods = self.env['subscription.period'].sudo().search([('order_id', 'in', self.ids)])
         for period in periods:
             # An emptied row keeps the trace and leaves its days to a new start.
             period.write({'state': 'waived', 'date_end': period.date_start, 'amount': 0.0})
         event_date = {line: line.start_date or line.order_id.start_date for line in self.order_line}
         self._update_subscription_state(False, event_date=event_date)
-        self.order_line.write({'anchor_date': False, 'start_date': False, 'next_period_start': False})
+        engine = self.sudo()
+        engine.next_invoice_date = False
+        engine.filtered(lambda order: order.start_date <= order._subscription_today()).start_date = False
+        engine.order_line.write(
+            {'anchor_date': False, 'start_date': False, 'end_date': False, 'next_period_start': False})
 
     # === CRON === #
 
@@ -193,31 +209,22 @@ class SubscriptionLifecycleMixin(models.AbstractModel):
         """
         reason = self.env.ref('sale_subscription_ext.close_reason_end_of_contract')
         due_domain = self._get_due_domain() & Domain('invoice_status', '!=', 'to invoice')
-        for domain, method in (
+        for domain, process in (
             (self._get_ended_domain(), lambda orders: orders._close_ended(reason)),
             (due_domain, lambda orders: orders._refresh_due_quantities()),
         ):
-            if not self._run_in_batches(domain, method):
+            _made, is_done = self.env['sale.order']._run_in_batches(
+                domain, process, lambda order, error: order._log_lifecycle_error(error), commit=True)
+            if not is_done:
                 break
 
-    @api.model
-    def _run_in_batches(self, domain, method):
-        """Lock the subscriptions of a domain batch by batch, work on them and commit.
+    def _log_lifecycle_error(self, error):
+        """Say in the chatter of a subscription why it couldn't be closed; the others go on.
 
-        :param Domain domain: the subscriptions
-        :param method: called with each locked batch
-        :return: whether time is left
-        :rtype: bool
+        :param Exception error: what happened
         """
-        self.env['ir.cron']._commit_progress(remaining=self.search_count(domain))
-        last_id = 0
-        while orders := self.search(domain & Domain('id', '>', last_id), order='id', limit=const.BILLING_BATCH_SIZE):
-            last_id = orders[-1].id
-            method(orders.try_lock_for_update(allow_referencing=True).filtered_domain(domain))
-            if not self.env['ir.cron']._commit_progress(len(orders)):
-                return False
-            self.env.invalidate_all()
-        return True
+        _logger.warning("Subscription %s could not be closed at its end", self.name, exc_info=error)
+        self._message_log(body=self.env._("The subscription could not be closed: %(error)s", error=error))
 
     def _close_ended(self, reason):
         """Close subscriptions as of their last day.
@@ -226,10 +233,12 @@ class SubscriptionLifecycleMixin(models.AbstractModel):
         """
         for end_date, ended in self.grouped('end_date').items():
             ended._close_subscriptions(reason, date=end_date)
+        return []
 
     def _refresh_due_quantities(self):
         """Determine again what is due: time passes without anything being written."""
         self.order_line.filtered('is_recurring').modified(['next_period_start'])
+        return []
 
     @api.model
     def _get_ended_domain(self):
@@ -238,11 +247,7 @@ class SubscriptionLifecycleMixin(models.AbstractModel):
         :rtype: Domain
         """
         return Domain('subscription_state', 'in', const.RUNNING_STATES) & Domain('next_invoice_date', '=', False) & (
-            Domain.OR(
-                Domain('company_id', 'in', companies.ids) & Domain('end_date', '<', today)
-                for today, companies in self.env['res.company']._get_companies_by_subscription_today().items()
-            )
-        )
+            self._get_dated_domain(lambda today: Domain('end_date', '<', today)))
 
     # === TOOLING === #
 
@@ -259,11 +264,21 @@ class SubscriptionLifecycleMixin(models.AbstractModel):
         :rtype: datetime.date
         """
         self.ensure_one()
-        lines = self.order_line.filtered('next_period_start')
-        served = lines.filtered(lambda line: line.plan_id == self.plan_id and not line.end_date)
+        return self._get_first_unbilled_day_of(self.order_line)
+
+    def _get_first_unbilled_day_of(self, lines):
+        """Return the first day which isn't in the billing ledger yet, going by some lines of this order.
+
+        :param lines: order lines
+        :rtype: datetime.date
+        """
+        self.ensure_one()
+        lines = lines.filtered('next_period_start')
+        served = lines._get_served_lines().filtered(lambda line: line.plan_id == self.plan_id)
         if served:
             return min(served.mapped('next_period_start'))
-        return max(lines.mapped('next_period_start'), default=self.start_date or self._subscription_today())
+        today = self._subscription_today()
+        return max([*lines.mapped('next_period_start'), today]) if lines else self.start_date or today
 
     def _get_last_day(self, line):
         """Return the last day on which a line of this order is served, if there is one.
@@ -272,11 +287,3 @@ class SubscriptionLifecycleMixin(models.AbstractModel):
         """
         self.ensure_one()
         return min((day for day in (line.end_date, self.end_date) if day), default=None)
-
-    @api.model
-    def _get_day_before(self, day):
-        """Return the day before `day`.
-
-        :rtype: datetime.date
-        """
-        return fields.Date.to_date(day) - timedelta(days=1)

@@ -73,33 +73,56 @@ class SubscriptionMetricsMixin(models.AbstractModel):
         """
         self.ensure_one()
         company_currency = self.company_id.currency_id
-        order_total = sum(in_order for in_order, _in_company in booked.values())
-        company_total = sum(in_company for _in_order, in_company in booked.values())
         today = self._subscription_today()
-        vals_list = []
-        for line, (in_order, _in_company) in booked.items():
-            change = self.currency_id.round(line.mrr - in_order)
-            if self.currency_id.is_zero(change):
-                continue
-            day = event_date.get(line, today)
-            if change > 0:
-                company_change = self.currency_id._convert(change, company_currency, self.company_id, day)
-            elif self.currency_id.is_zero(order_total + change):
-                # The last of it takes the rest, so that a closed contract sums to zero.
-                company_change = -company_total
-            else:
-                # A decrease is valued at the average rate at which the contract was booked.
-                company_change = company_currency.round(change * company_total / order_total)
-            order_total += change
-            company_total += company_change
-            vals_list.append(line._prepare_mrr_movement(event_type, day, change, company_change))
-        if not vals_list and event_type in ('new', 'churn') and booked:
+        changes = {
+            line: change for line, (in_order, _in_company) in booked.items()
+            if not self.currency_id.is_zero(change := self.currency_id.round(line.mrr - in_order))
+        }
+        vals_list = [
+            line._prepare_mrr_movement(event_type, event_date.get(line, today), change, company_change)
+            for line, (change, company_change) in self._value_mrr_changes(
+                changes, booked, event_type, event_date).items()
+        ]
+        if not vals_list and event_type in ('new', 'churn', 'correction') and booked:
             # A free contract counts too.
             line = next(iter(booked))
             vals_list.append(line._prepare_mrr_movement(event_type, event_date.get(line, today), 0.0, 0.0))
         if vals_list:
             vals_list[0]['contract_change'] = self._get_contract_change(event_type)
         return vals_list
+
+    def _value_mrr_changes(self, changes, booked, event_type, event_date):
+        """Value changes in the currency of the company.
+
+        A rise is converted on its day, a fall valued at the average rate at which the contract was booked. When
+        nothing is left, what was booked is taken back, so that a contract which ended sums to zero.
+
+        :param dict changes: {order line: change in order currency}
+        :param dict booked: see `_prepare_mrr_movements`
+        :param str event_type: see `_record_mrr_movements`
+        :param dict event_date: see `_record_mrr_movements`
+        :return: {order line: (change in order currency, change in company currency)}
+        :rtype: dict
+        """
+        self.ensure_one()
+        company_currency = self.company_id.currency_id
+        today = self._subscription_today()
+        order_total = sum(in_order for in_order, _in_company in booked.values())
+        company_total = sum(in_company for _in_order, in_company in booked.values())
+        is_ending = event_type != 'new' and all(self.currency_id.is_zero(line.mrr) for line in booked)
+        valued = {}
+        for line, change in changes.items():
+            if is_ending:
+                company_change = -company_total if len(valued) == len(changes) - 1 else -booked[line][1]
+            elif change > 0 or event_type == 'new' or self.currency_id.compare_amounts(order_total, 0.0) <= 0:
+                company_change = self.currency_id._convert(
+                    change, company_currency, self.company_id, event_date.get(line, today))
+            else:
+                company_change = company_currency.round(change * company_total / order_total)
+            order_total += change
+            company_total += company_change
+            valued[line] = (change, company_change)
+        return valued
 
     def _get_contract_change(self, event_type):
         """Return by how many contracts a movement of this kind changes the number of contracts.

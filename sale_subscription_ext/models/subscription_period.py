@@ -91,16 +91,20 @@ class SubscriptionPeriod(models.Model):
         return self.quantity * self.price_unit * (1 - self.discount / 100)
 
     def _set_billed(self):
-        """Mark the rows as billed by the invoice lines which they hang on, with those lines' amounts."""
+        """Mark the rows as billed by the invoice lines which they hang on."""
         self.state = 'billed'
-        for period in self:
-            period.amount = period.invoice_line_id.price_subtotal
+        self._update_from_invoice_lines()
+
+    def _update_from_invoice_lines(self):
+        """Take over what the invoice lines of billed rows really bill: a draft may have been edited."""
+        for period in self.filtered(lambda period: period.state == 'billed'):
+            invoice_line = period.invoice_line_id
+            if period.currency_id.compare_amounts(period.amount, invoice_line.price_subtotal):
+                period.amount = invoice_line.price_subtotal
+            if period.order_line_id._is_billed_by_delivery() and period.quantity != invoice_line.quantity:
+                # What a reviewer took off is still to be billed.
+                period.quantity = invoice_line.quantity
 
     def _reopen(self):
-        """Make billed rows due again, when their draft is deleted or cancelled.
-
-        :return: the rows which were billed
-        """
-        billed = self.filtered(lambda period: period.state == 'billed')
-        billed.state = 'open'
-        return billed
+        """Make billed rows due again, when their draft is deleted or cancelled."""
+        self.filtered(lambda period: period.state == 'billed').state = 'open'

@@ -1,8 +1,14 @@
 from odoo import api, fields, models
-from odoo.exceptions import ValidationError
+from odoo.exceptions import UserError, ValidationError
 
 from .. import const
 from ..tools import metrics, recurrence
+
+# What running subscriptions were signed for.
+SCHEDULE_FIELDS = frozenset({
+    'billing_period_value', 'billing_period_unit', 'billing_alignment', 'billing_month_day',
+    'first_period', 'bill_in', 'invoice_lead_days',
+})
 
 
 class SubscriptionPlan(models.Model):
@@ -34,7 +40,7 @@ class SubscriptionPlan(models.Model):
     # Recurrence
     billing_period_value = fields.Integer(string="Billing Period", required=True, default=1)
     billing_period_unit = fields.Selection(selection=const.UNITS, string="Unit", required=True, default='month')
-    billing_period_display = fields.Char(string="Recurrence", compute='_compute_billing_period_display')
+    billing_period_display = fields.Char(string="Every", compute='_compute_billing_period_display')
     billing_alignment = fields.Selection(
         selection=[
             ('anniversary', "On the day it starts"),
@@ -128,20 +134,36 @@ class SubscriptionPlan(models.Model):
                     plan=plan.name,
                 ))
 
-    @api.constrains('billing_period_value', 'billing_period_unit', 'billing_alignment', 'billing_month_day')
-    def _check_schedule_unused(self):
-        """The schedule of a plan in use is part of signed contracts."""
-        used_plan = self.env['sale.order.line'].sudo().search([
-            ('plan_id', 'in', self.ids),
+    # === CRUD METHODS === #
+
+    def write(self, vals):
+        """Override to keep the schedule of plans by which running subscriptions are billed.
+
+        :raise UserError: naming the plan
+        """
+        for plan in self:
+            changed = [name for name in SCHEDULE_FIELDS & vals.keys() if plan[name] != vals[name]]
+            if changed and plan._is_in_use():
+                raise UserError(self.env._(
+                    "Running subscriptions are billed by plan %(plan)s, so its %(fields)s can't change. Create another"
+                    " plan instead.",
+                    plan=plan.name,
+                    fields=', '.join(self._fields[name]._description_string(self.env) for name in sorted(changed)),
+                ))
+        return super().write(vals)
+
+    def _is_in_use(self):
+        """Return whether running subscriptions have lines on this plan.
+
+        :rtype: bool
+        """
+        self.ensure_one()
+        # Whoever may see the subscriptions or not.
+        return bool(self.env['sale.order.line'].sudo().search_count([
+            ('plan_id', '=', self.id),
             ('anchor_date', '!=', False),
             ('order_id.subscription_state', 'in', const.RUNNING_STATES),
-        ], limit=1).plan_id
-        if used_plan:
-            raise ValidationError(self.env._(
-                "Running subscriptions are billed by plan %(plan)s, so its billing period and day can't change."
-                " Create another plan instead.",
-                plan=used_plan.name,
-            ))
+        ], limit=1))
 
     # === ACTION METHODS === #
 

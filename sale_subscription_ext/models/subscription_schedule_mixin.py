@@ -1,3 +1,4 @@
+from collections import defaultdict
 from datetime import date, timedelta
 from fractions import Fraction
 from typing import NamedTuple
@@ -78,9 +79,13 @@ class SubscriptionScheduleMixin(models.AbstractModel):
         :rtype: datetime.date
         """
         self.ensure_one()
-        if self._is_billed_in_arrears():
+        if not self._is_billed_in_arrears():
+            return start - timedelta(days=self.plan_id.invoice_lead_days)
+        last_day = self.order_id._get_last_day(self)
+        if last_day and end > last_day:
             return end
-        return start - timedelta(days=self.plan_id.invoice_lead_days)
+        # A part of a period waits for the rest of it.
+        return self.plan_id._get_natural_period(self.anchor_date, end - timedelta(days=1)).end
 
     def _get_period_from(self, day):
         """Return the period which begins on `day`: to the next billing day, or to the last day served.
@@ -165,6 +170,20 @@ class SubscriptionScheduleMixin(models.AbstractModel):
             and start == self.start_date
             and start != self.plan_id._get_natural_period(self.anchor_date, start).start
         )
+
+    def _get_ledger_quantities(self):
+        """Return what the ledger holds of the lines which are billed by delivered quantity.
+
+        :return: {order line: quantity}, 0 for lines without rows
+        :rtype: defaultdict
+        """
+        by_delivery = self.filtered(lambda line: line._is_billed_by_delivery())
+        # The ledger is read whole, whatever the user may see of it.
+        rows = self.env['subscription.period'].sudo()._read_group(
+            [('order_line_id', 'in', by_delivery.ids), ('state', '!=', 'waived')],
+            ['order_line_id'], ['quantity:sum'],
+        ) if by_delivery else ()
+        return defaultdict(float, {line.sudo(self.env.su): quantity for line, quantity in rows})
 
     def _get_period_quantity(self, ledger_quantity):
         """Return the quantity to bill for a period.

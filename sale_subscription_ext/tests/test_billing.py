@@ -4,6 +4,7 @@ from unittest.mock import patch
 from odoo.exceptions import UserError
 from odoo.fields import Command, Date
 from odoo.tests import freeze_time
+from odoo.tools import mute_logger
 
 from odoo.addons.sale_subscription_ext.tests.common import SaleSubscriptionCommon
 
@@ -240,6 +241,71 @@ class TestBilling(SaleSubscriptionCommon):
         move.button_draft()
         self.assertEqual(self._get_ledger(order, 'state'), [('billed',)])
         self.assertFalse(self._bill('2026-01-31'))
+
+    def test_an_invoice_whose_periods_were_billed_again_stays_cancelled(self):
+        self.monthly.collection_mode = 'draft'
+        order = self._create_order(confirm=True)
+        first = self._bill('2026-01-31')
+        first.button_cancel()
+        second = self._bill('2026-01-31')
+        with self.assertRaisesRegex(UserError, "billed by another invoice"):
+            first.button_draft()
+        self.assertEqual(order.order_line.period_ids.invoice_id, second)
+
+    def test_what_a_reviewer_takes_off_a_delivered_line_is_billed_later(self):
+        self.monthly.collection_mode = 'draft'
+        hours = self._create_service("Hours", 50.0, recurring_invoice=True, invoice_policy='delivery')
+        order = self._create_order(hours, confirm=True)
+        order.order_line.qty_delivered = 5
+        draft = self._bill('2026-02-28')
+        draft.invoice_line_ids.quantity = 3
+        self.assertEqual(self._get_ledger(order, 'quantity', 'amount'), [(3.0, 150.0)])
+        draft.action_post()
+        self.assertEqual(self._bill('2026-03-31').amount_untaxed, 100.0)
+
+    def test_a_draft_deleted_after_the_closing_can_be_billed_again(self):
+        self.monthly.collection_mode = 'draft'
+        order = self._create_order(confirm=True)
+        draft = self._bill('2026-01-31')
+        order._close_subscriptions(self.reason)
+        draft.unlink()
+        self.assertEqual(order.invoice_status, 'to invoice')
+        self.assertEqual(order._create_invoices().amount_untaxed, 30.0)
+        self.assertEqual(order.invoice_status, 'invoiced')
+
+    def test_a_negative_line_is_on_each_of_several_missed_invoices(self):
+        order = self._create_order(
+            self.service, {'product_id': self.support.id, 'product_uom_qty': -1, 'price_unit': 5.0},
+            start_date='2025-12-31', confirm=True)
+        self.assertEqual(self._bill('2026-01-31', order).mapped('amount_untaxed'), [25.0, 25.0])
+
+    def test_a_fully_discounted_line_is_shown_beside_others(self):
+        order = self._create_order(self.service, {'product_id': self.support.id, 'discount': 100.0}, confirm=True)
+        move = self._bill('2026-01-31')
+        self.assertEqual(move.invoice_line_ids.mapped('price_subtotal'), [30.0, 0.0])
+        self.assertEqual(self._get_ledger(order, 'state'), [('billed',), ('billed',)])
+
+    def test_a_credit_note_is_mailed_with_the_template_of_credit_notes(self):
+        self._create_order(confirm=True)
+        move = self._bill('2026-01-31')
+        self.monthly.invoice_mail_template_id = self.monthly.invoice_mail_template_id.copy()
+        get_template = self.env['account.move.send']._get_default_mail_template_id
+        self.assertEqual(get_template(move), self.monthly.invoice_mail_template_id)
+        self.assertNotEqual(get_template(move._reverse_moves()), self.monthly.invoice_mail_template_id)
+
+    def test_create_invoice_on_a_parked_subscription_says_why(self):
+        order = self._create_order(start_date='2022-01-31', confirm=True)
+        with self.assertRaisesRegex(UserError, "missed periods") as error:
+            order._create_invoices()
+        self.assertIs(type(error.exception), UserError, "The web client knows the host's exceptions only")
+
+    def test_an_unexpected_error_is_told_in_words(self):
+        order = self._create_order(confirm=True)
+        self.Period.sudo().create(order.order_line._prepare_period('2026-01-31', '2026-02-15', state='waived'))
+        with mute_logger('odoo.sql_db', 'odoo.addons.sale_subscription_ext.models.subscription_billing_mixin'):
+            self.assertFalse(self._bill('2026-01-31'))
+        self.assertIn("The database refused", order.billing_error)
+        self.assertNotIn("CONSTRAINT", order.billing_error.upper().replace("EXCLUSION CONSTRAINT", ""))
 
     def test_each_company_bills_on_its_own_day(self):
         self.env.user.group_ids += self.env.ref('base.group_multi_company')

@@ -104,8 +104,132 @@ class TestDirectChange(SaleSubscriptionCommon):
         self._bill('2026-01-31')
         order.order_line[1].product_uom_qty = 0
         self.assertEqual(order.mrr, 30.0)
-        self.assertEqual(self._bill('2026-02-28').amount_untaxed, 30.0)
-        self._assert_movements_sum(order)
+        for day in ('2026-02-28', '2026-03-31', '2026-04-30'):
+            self.assertEqual(self._bill(day).amount_untaxed, 30.0)
+        order.order_line[1].product_uom_qty = 1
+        self.assertEqual(self._get_movements(order)[-1], ('expansion', '2026-05-31', 120.0))
+        moves = self._bill('2026-05-31')
+        self.assertEqual(moves.mapped('amount_untaxed'), [150.0], "What lies between was not served")
+        self.assertIn(('2026-02-28', '2026-05-31', 'waived'), self._get_ledger(order, 'date_start', 'date_end', 'state'))
+        self._assert_ledgers_hold(order)
+
+    def test_a_stopped_line_does_not_date_new_lines_back(self):
+        order = self._create_order(self.service, self.support, confirm=True)
+        self._bill('2026-01-31')
+        order.order_line[1].product_uom_qty = 0
+        for day in ('2026-02-28', '2026-03-31'):
+            self._bill(day)
+        order.order_line = [Command.create({'product_id': self.support.id})]
+        self.assertEqual(order.order_line[-1].start_date, Date.to_date('2026-04-30'))
+        self.assertEqual(self._bill('2026-04-30').amount_untaxed, 150.0)
+
+    def test_stopping_the_last_line_is_refused(self):
+        order = self._create_order(confirm=True)
+        with self.assertRaisesRegex(UserError, "Close it instead"):
+            order.order_line.product_uom_qty = 0
+
+    def test_a_change_in_arrears_leaves_the_served_days_at_the_old_terms(self):
+        arrears = self._create_plan("Arrears", 1, 'month', bill_in='arrears')
+        order = self._create_order(
+            {'product_id': self.service.id, 'product_uom_qty': 10}, plan=arrears, start_date='2026-01-01', confirm=True)
+        order.order_line.product_uom_qty = 1  # today, on the 31st
+        order.order_line = [Command.create({'product_id': self.support.id})]
+        self.assertEqual(
+            self._get_ledger(order, 'date_start', 'date_end', 'state', 'quantity'),
+            [('2026-01-01', '2026-01-31', 'open', 10.0)])
+        self.assertEqual(self._get_movements(order)[1][:2], ('contraction', '2026-01-31'))
+        self.assertEqual(order.next_invoice_date, Date.to_date('2026-02-01'), "All of it waits for the period's end")
+        move = self._bill('2026-02-01')
+        # 300 × 30/31 + 30 × 1/31 + 120 × 1/31
+        self.assertEqual(move.invoice_line_ids.mapped('price_subtotal'), [290.32, 0.97, 3.87])
+        self._assert_ledgers_hold(order)
+
+    def test_a_line_with_another_unit_plan_or_product_is_priced_again(self):
+        dozen = self.env.ref('uom.product_uom_dozen')
+        self.service.uom_ids += dozen
+        self.env['product.pricelist.item'].create({
+            'pricelist_id': self.env['product.pricelist'].search([], limit=1).id, 'applied_on': '1_product',
+            'product_tmpl_id': self.service.product_tmpl_id.id, 'plan_id': self.yearly.id, 'fixed_price': 300.0,
+        })
+        pricelist = self.env['product.pricelist.item'].search([('plan_id', '=', self.yearly.id)]).pricelist_id
+        for is_billed in (False, True):
+            for values, price in (
+                ({'product_uom_id': dozen.id}, 360.0), ({'plan_id': self.yearly.id}, 300.0),
+                ({'product_id': self.support.id}, 120.0), ({'product_id': self.support.id, 'price_unit': 99.0}, 99.0),
+            ):
+                with self.subTest(is_billed=is_billed, values=values):
+                    order = self._create_order(pricelist_id=pricelist.id, confirm=True)
+                    if is_billed:
+                        self._bill('2026-01-31', order)
+                    order.order_line.write(values)
+                    self.assertEqual(order.order_line[-1].price_unit, price)
+                    self._assert_ledgers_hold(order)
+
+    def test_writing_the_same_again_changes_nothing(self):
+        arrears = self._create_plan("Arrears", 1, 'month', bill_in='arrears')
+        order = self._create_order(plan=arrears, start_date='2026-01-01', confirm=True)
+        line = order.order_line
+        line.write({
+            'product_uom_qty': 1, 'price_unit': 30.0, 'product_id': self.service.id, 'plan_id': arrears.id})
+        self.assertFalse(line.period_ids)
+        self.assertEqual(len(self._get_movements(order)), 1)
+
+    def test_other_taxes_move_the_mrr_when_they_are_included_in_the_price(self):
+        included = self.env['account.tax'].create({
+            'name': "20% included", 'amount': 20.0, 'price_include_override': 'tax_included'})
+        order = self._create_order(confirm=True)
+        order.order_line.tax_ids = included
+        self.assertEqual(order.mrr, 25.0)
+        self._assert_ledgers_hold(order)
+
+    def test_the_discount_button_on_a_running_contract_discounts_what_recurs(self):
+        order = self._create_order(confirm=True)
+        self._bill('2026-01-31')
+        self.env['sale.order.discount'].create({
+            'sale_order_id': order.id, 'discount_type': 'so_discount', 'discount_percentage': 0.1,
+        }).action_apply_discount()
+        self.assertEqual(order.mrr, 27.0)
+        self.assertEqual(self._bill('2026-02-28').amount_untaxed, 27.0)
+        self._assert_ledgers_hold(order)
+
+    def test_a_running_line_cannot_become_a_one_time_sale(self):
+        order = self._create_order(self.service, self.support, confirm=True)
+        with self.assertRaisesRegex(UserError, "one-time sale"):
+            order.order_line[0].is_recurring = False
+
+    def test_the_lines_of_a_closed_subscription_stay_as_they_are(self):
+        order = self._create_order(confirm=True)
+        order._close_subscriptions(self.reason)
+        with self.assertRaisesRegex(UserError, "isn't served any more"):
+            order.order_line.product_uom_qty = 9
+        with self.assertRaisesRegex(UserError, "isn't a running subscription"):
+            order.order_line = [Command.create({'product_id': self.support.id})]
+
+    def test_a_recurring_product_does_not_join_a_confirmed_plain_order(self):
+        order = self._create_order(self.installation, plan=self.env['subscription.plan'], confirm=True)
+        with self.assertRaisesRegex(UserError, "isn't a running subscription"):
+            order.order_line = [Command.create({'product_id': self.service.id})]
+        self.support.sell_once = True
+        order.order_line = [Command.create({'product_id': self.support.id})]
+        self.assertEqual(order._create_invoices().amount_untaxed, 320.0)
+
+    def test_what_the_engine_knows_cannot_be_set_by_hand(self):
+        order = self._create_order(confirm=True)
+        for values in ({'next_invoice_date': '2027-01-01'}, {'subscription_state': 'closed'}, {'mrr': 1.0},
+                       {'billing_parked': True}, {'end_date': '2026-01-01'}):
+            with self.subTest(values=values), self.assertRaises(UserError):
+                order.write(values)
+        with self.assertRaises(UserError):
+            order.order_line.next_period_start = '2027-01-01'
+        self._assert_ledgers_hold(order)
+
+    def test_a_locked_order_is_not_swapped_either(self):
+        order = self._create_order(confirm=True)
+        self._bill('2026-01-31')
+        order.action_lock()
+        with self.assertRaises(UserError):
+            order.order_line.write({'product_id': self.support.id})
+        self.assertEqual(len(order.order_line), 1)
 
     def test_an_offered_line_is_served_from_when_it_gets_a_quantity(self):
         order = self._create_order(
@@ -128,6 +252,3 @@ class TestDirectChange(SaleSubscriptionCommon):
         order.order_line[1].product_uom_qty = 2
         self.assertEqual(len(self._get_movements(order)), 1)
         self.assertEqual(self._bill('2026-01-31').amount_untaxed, 430.0)
-
-    def _assert_movements_sum(self, order):
-        self.assertEqual(sum(change for _type, _date, change in self._get_movements(order)), order.mrr)

@@ -84,6 +84,23 @@ class TestHostInvoicing(SaleSubscriptionCommon):
         self.assertEqual(self._bill('2026-02-28').amount_untaxed, 30.0, "And not again")
         self._assert_ledgers_hold(order)
 
+    def test_a_down_payment_waits_for_what_it_was_made_on(self):
+        hardware = self._create_service("Hardware", 1000.0, invoice_policy='delivery')
+        order = self._create_order(self.service, hardware, confirm=True)
+        self._create_invoice_by_wizard(order, advance_payment_method='percentage', amount=50).action_post()
+        self.assertEqual(self._bill('2026-01-31').amount_untaxed, 30.0)
+        order.order_line[1].qty_delivered = 1
+        self.assertEqual(self._bill('2026-02-28').amount_untaxed, 530.0)
+
+    def test_prices_and_discounts_given_at_creation_are_kept_with_a_default_plan(self):
+        self.service.default_plan_id = self.quarterly
+        self.env.user.group_ids += self.env.ref('sale.group_discount_per_so_line')
+        order = self._create_order(
+            {'product_id': self.service.id, 'price_unit': 11.0, 'discount': 5.0},
+            plan=self.env['subscription.plan'])
+        self.assertEqual(order.plan_id, self.quarterly)
+        self.assertRecordValues(order.order_line, [{'price_unit': 11.0, 'discount': 5.0}])
+
     def test_a_down_payment_needs_a_one_off_part(self):
         order = self._create_order(confirm=True)
         with self.assertRaisesRegex(UserError, "nothing to ask a down payment for"):

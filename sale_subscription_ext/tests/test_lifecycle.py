@@ -1,6 +1,11 @@
+from unittest.mock import patch
+
+from psycopg2 import IntegrityError
+
 from odoo.exceptions import UserError, ValidationError
 from odoo.fields import Date
 from odoo.tests import Form, freeze_time
+from odoo.tools import mute_logger
 
 from odoo.addons.sale_subscription_ext.tests.common import SaleSubscriptionCommon
 
@@ -139,6 +144,89 @@ class TestLifecycle(SaleSubscriptionCommon):
         self.assertEqual(self._get_ledger(order, 'date_start', 'state'), [('2026-01-31', 'waived')])
         self.assertFalse(self._bill('2026-02-28'))
 
+    def test_closing_bills_what_was_served_if_wished(self):
+        arrears = self._create_plan("Arrears", 1, 'month', bill_in='arrears')
+        hours = self._create_service("Hours", 50.0, recurring_invoice=True, invoice_policy='delivery')
+        order = self._create_order(self.service, hours, plan=arrears, start_date='2026-01-01', confirm=True)
+        order.order_line[1].qty_delivered = 3
+        with freeze_time('2026-01-20 10:00:00'):
+            wizard = self.env['subscription.close'].create({
+                'order_ids': order.ids, 'close_reason_id': self.reason.id})
+            self.assertTrue(wizard.has_unbilled)
+            self.assertEqual(wizard.unbilled, 'bill')
+            wizard.action_close()
+        self.assertEqual(order.subscription_state, 'closed')
+        self.assertEqual(order.invoice_ids.amount_untaxed, 169.35)  # 30 × 20/31 + 3 × 50
+        self.assertEqual(order.invoice_ids.invoice_date, Date.to_date('2026-01-20'))
+        self._assert_ledgers_hold(order)
+
+    def test_closing_a_parked_subscription_covers_every_served_day(self):
+        order = self._create_order(start_date='2022-06-01', confirm=True)
+        self._bill('2026-01-31')
+        self.assertTrue(order.billing_parked)
+        wizard = self.env['subscription.close'].create({
+            'order_ids': order.ids, 'close_reason_id': self.reason.id})
+        with self.assertRaisesRegex(UserError, "missed periods"):
+            wizard.action_close()
+        wizard.unbilled = 'leave_out'
+        wizard.action_close()
+        self.assertEqual(
+            self._get_ledger(order, 'date_start', 'date_end', 'state'), [('2022-06-01', '2026-02-01', 'waived')])
+        self._assert_ledgers_hold(order)
+
+    def test_closing_before_the_start_leaves_no_revenue_behind(self):
+        order = self._create_order(start_date='2026-06-01', confirm=True)
+        order._close_subscriptions(self.reason)
+        events = self.Event.search([('order_id', '=', order.id)], order='id')
+        self.assertEqual(events.mapped(lambda event: str(event.event_date)), ['2026-06-01', '2026-06-01'])
+
+    def test_a_closed_subscription_cannot_be_cancelled_and_started_again(self):
+        order = self._create_order(confirm=True)
+        self._bill('2026-01-31')
+        order._close_subscriptions(self.reason)
+        with self.assertRaisesRegex(UserError, "can't be cancelled"):
+            order.action_cancel()
+
+    def test_a_cancelled_start_in_arrears_bills_its_first_period_after_all(self):
+        arrears = self._create_plan("Arrears", 1, 'month', bill_in='arrears')
+        order = self._create_order(plan=arrears, confirm=True)
+        order.action_cancel()
+        order.action_draft()
+        self.assertFalse(order.next_invoice_date)
+        order.action_confirm()
+        self.assertEqual(self._bill('2026-02-28').amount_untaxed, 30.0)
+
+    def test_a_line_of_a_withdrawn_contract_is_kept(self):
+        order = self._create_order(self.service, self.support, confirm=True)
+        order.action_cancel()
+        order.action_draft()
+        with self.assertRaisesRegex(UserError, "Set its quantity to 0"):
+            order.order_line[0].unlink()
+
+    def test_one_contract_which_cannot_be_closed_does_not_stop_the_others(self):
+        orders = self.Order.union(*(
+            self._create_order(start_date='2026-01-01', end_date='2026-01-30', confirm=True) for _i in range(3)))
+        self._bill('2026-01-31')
+        close = type(self.Order)._close_subscriptions
+
+        def fail_on_second(contracts, *args, **kwargs):
+            if orders[1] in contracts:
+                raise UserError(self.env._("Not today."))
+            return close(contracts, *args, **kwargs)
+
+        with (
+            patch.object(type(self.Order), '_close_subscriptions', fail_on_second),
+            mute_logger('odoo.addons.sale_subscription_ext.models.subscription_lifecycle_mixin'),
+        ):
+            self._run_cron('ir_cron_run_lifecycle')
+        self.assertEqual(orders.mapped('subscription_state'), ['closed', 'progress', 'closed'])
+        self.assertTrue(any("Not today." in message.body for message in orders[1].message_ids))
+
+    def test_a_plan_in_use_cannot_be_deleted(self):
+        self._create_order(confirm=True)
+        with mute_logger('odoo.sql_db'), self.assertRaises(IntegrityError), self.cr.savepoint():
+            self.monthly.unlink()
+
     def test_a_closed_subscription_cannot_be_closed_again(self):
         order = self._create_order(confirm=True)
         order._close_subscriptions(self.reason)
@@ -265,5 +353,5 @@ class TestLifecycle(SaleSubscriptionCommon):
 
     def test_the_schedule_of_a_plan_in_use_cannot_change(self):
         self._create_order(confirm=True)
-        with self.assertRaisesRegex(ValidationError, "Create another plan"):
+        with self.assertRaisesRegex(UserError, "Create another plan"):
             self.monthly.billing_period_value = 2

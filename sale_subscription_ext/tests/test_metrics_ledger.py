@@ -68,6 +68,27 @@ class TestMrrLedger(SaleSubscriptionCommon):
         # 20 / 0.5 and 20 / 0.4: booked at 90 for 40, 2.25 each
         self.assertEqual(events.mapped('mrr_change'), [40.0, 50.0, -45.0, -45.0])
 
+    def test_a_contract_with_a_discount_line_sums_to_zero_when_it_is_closed(self):
+        euro = self.setup_other_currency('EUR', rates=[('2020-01-01', 1.0), ('2026-01-30', 0.5)])
+        pricelist = self.env['product.pricelist'].create({'name': "Euro", 'currency_id': euro.id})
+        order = self._create_order(
+            {'product_id': self.support.id, 'price_unit': -10.0}, {'product_id': self.service.id, 'price_unit': 30.0},
+            pricelist_id=pricelist.id, start_date='2026-01-10', confirm=True)
+        order._close_subscriptions(self.reason)
+        events = self.Event.search([('order_id', '=', order.id)])
+        self.assertEqual(sum(events.mapped('mrr_change')), 0.0)
+        self.assertEqual(sum(events.mapped('mrr_change_order')), 0.0)
+
+    def test_a_contract_worth_nothing_can_be_closed(self):
+        order = self._create_order(self.service, {'product_id': self.support.id, 'price_unit': -30.0}, confirm=True)
+        order._close_subscriptions(self.reason)
+        self.assertEqual(sum(self.Event.search([('order_id', '=', order.id)]).mapped('contract_change')), 0)
+
+    def test_a_free_contract_which_is_cancelled_is_not_counted(self):
+        order = self._create_order({'product_id': self.service.id, 'price_unit': 0.0}, confirm=True)
+        order.action_cancel()
+        self.assertEqual(sum(self.Event.search([('order_id', '=', order.id)]).mapped('contract_change')), 0)
+
     def test_a_free_subscription_counts_as_a_contract(self):
         order = self._create_order({'product_id': self.service.id, 'price_unit': 0.0}, confirm=True)
         event = self.Event.search([('order_id', '=', order.id)])

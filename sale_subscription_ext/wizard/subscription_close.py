@@ -1,4 +1,7 @@
 from odoo import api, fields, models
+from odoo.exceptions import UserError
+
+from ..models.subscription_invoicing_mixin import SubscriptionParked
 
 
 class SubscriptionClose(models.TransientModel):
@@ -10,15 +13,25 @@ class SubscriptionClose(models.TransientModel):
     order_ids = fields.Many2many(comodel_name='sale.order', string="Subscriptions", required=True)
     close_reason_id = fields.Many2one(comodel_name='subscription.close.reason', string="Reason", required=True)
     close_note = fields.Text(string="Details")
-    due_count = fields.Integer(compute='_compute_due_count')
+    unbilled = fields.Selection(
+        selection=[('bill', "Bill it now"), ('leave_out', "Leave it out")],
+        string="What Isn't Billed Yet",
+        required=True,
+        default='bill',
+        help="What was served until today and isn't on an invoice: missed periods, and periods billed at their end.",
+    )
+    order_count = fields.Integer(compute='_compute_has_unbilled')
+    has_unbilled = fields.Boolean(compute='_compute_has_unbilled')
 
     # === COMPUTE METHODS === #
 
     @api.depends('order_ids')
-    def _compute_due_count(self):
+    def _compute_has_unbilled(self):
         for wizard in self:
-            wizard.due_count = len(wizard.order_ids.filtered(
-                lambda order: order.next_invoice_date and order.next_invoice_date <= order._subscription_today()))
+            wizard.order_count = len(wizard.order_ids)
+            wizard.has_unbilled = any(
+                day and day <= line.order_id._subscription_today()
+                for line in wizard.order_ids.order_line._get_served_lines() for day in [line.next_period_start])
 
     # === ACTION METHODS === #
 
@@ -31,6 +44,10 @@ class SubscriptionClose(models.TransientModel):
         """
         self.ensure_one()
         self.order_ids.check_access('write')
-        self.order_ids._check_running(self.env._("close"))
-        self.order_ids._close_subscriptions(self.close_reason_id, self.close_note or '')
+        self.order_ids._check_running(self.env._("closed"))
+        try:
+            self.order_ids._close_subscriptions(
+                self.close_reason_id, self.close_note or '', bill=self.unbilled == 'bill')
+        except SubscriptionParked as error:
+            raise UserError(str(error)) from error  # the web client knows the host's exceptions only
         return {'type': 'ir.actions.act_window_close'}
