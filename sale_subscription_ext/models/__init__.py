@@ -5,6 +5,7 @@ from . import subscription_plan
 from . import subscription_period
 from . import subscription_event
 # What a sales order and its lines can do as a subscription, by concern.
+from . import subscription_quotation_mixin
 from . import subscription_metrics_mixin
 from . import subscription_lifecycle_mixin
 from . import subscription_batch_mixin

@@ -107,7 +107,7 @@ class SubscriptionBatchMixin(models.AbstractModel):
                     made += process(order)
             except DATABASE_ERRORS:
                 raise
-            except Exception as error:  # a subscription must not stop the others
+            except Exception as error:  # noqa: BLE001  a subscription must not stop the others
                 handle_error(order, error)
             self._end_batch(1, commit)
         return made

@@ -1,7 +1,7 @@
 from collections import defaultdict
 from datetime import timedelta
 
-from odoo import api, models
+from odoo import models
 from odoo.exceptions import LockError, UserError
 from odoo.fields import Command
 
@@ -101,9 +101,9 @@ class SubscriptionInvoicingMixin(models.AbstractModel):
         count = len({period.bill_date for _line, period in due})
         if count > limit:
             raise SubscriptionParked(self.env._(
-                "More than %(limit)s missed periods are due. If that is right, ask an administrator to raise Missed Periods"
-                " in the settings and press Retry; otherwise close this subscription and confirm a new one with the"
-                " right dates.", limit=limit,
+                "More than %(limit)s missed periods are due. If that is right, ask an administrator to raise Missed"
+                " Periods in the settings and press Retry; otherwise close this subscription and confirm a new one with"
+                " the right dates.", limit=limit,
             ))
         if self.currency_id.compare_amounts(self.recurring_total, 0.0) < 0:
             raise SubscriptionParked(self.env._(

@@ -72,7 +72,6 @@ class SubscriptionMetricsMixin(models.AbstractModel):
         :rtype: list[dict]
         """
         self.ensure_one()
-        company_currency = self.company_id.currency_id
         today = self._subscription_today()
         changes = {
             line: change for line, (in_order, _in_company) in booked.items()

@@ -110,7 +110,8 @@ class TestDirectChange(SaleSubscriptionCommon):
         self.assertEqual(self._get_movements(order)[-1], ('expansion', '2026-05-31', 120.0))
         moves = self._bill('2026-05-31')
         self.assertEqual(moves.mapped('amount_untaxed'), [150.0], "What lies between was not served")
-        self.assertIn(('2026-02-28', '2026-05-31', 'waived'), self._get_ledger(order, 'date_start', 'date_end', 'state'))
+        ledger = self._get_ledger(order, 'date_start', 'date_end', 'state')
+        self.assertIn(('2026-02-28', '2026-05-31', 'waived'), ledger)
         self._assert_ledgers_hold(order)
 
     def test_a_stopped_line_does_not_date_new_lines_back(self):

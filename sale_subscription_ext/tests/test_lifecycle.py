@@ -43,13 +43,16 @@ class TestLifecycle(SaleSubscriptionCommon):
         ])
 
     def test_a_plain_order_is_untouched(self):
-        order = self._create_order(self.installation, plan=self.env['subscription.plan'], confirm=True)
+        order = self._create_order(
+            {'product_id': self.installation.id, 'price_unit': 123.0, 'discount': 10.0},
+            plan=self.env['subscription.plan'], confirm=True)
+        self.assertRecordValues(order.order_line, [{'price_unit': 123.0, 'discount': 10.0}])
         self.assertRecordValues(order, [{
             'is_subscription': False, 'subscription_state': False, 'stage_id': False, 'next_invoice_date': False,
             'invoice_status': 'to invoice', 'mrr': 0.0,
         }])
         move = order._create_invoices()
-        self.assertEqual(move.amount_untaxed, 200.0)
+        self.assertEqual(move.amount_untaxed, 110.7)
         self.assertEqual(order.invoice_status, 'invoiced')
         self.assertFalse(self.Event.search([('order_id', '=', order.id)]))
 
