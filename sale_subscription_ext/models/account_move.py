@@ -11,6 +11,7 @@ class AccountMove(models.Model):
         """Override of `account`: the periods of a cancelled draft are due again."""
         result = super().button_cancel()
         self.filtered(lambda move: move.state == 'cancel').invoice_line_ids._reopen_subscription_periods()
+        self._get_credited_subscription_periods()._update_credited()
         return result
 
     def button_draft(self):
@@ -30,6 +31,7 @@ class AccountMove(models.Model):
             ))
         result = super().button_draft()
         periods._set_billed()
+        self._get_credited_subscription_periods()._update_credited()
         return result
 
     # === BUSINESS METHODS === #
@@ -38,7 +40,33 @@ class AccountMove(models.Model):
         """Override of `account` to book in the billing ledger what a reviewed draft really bills."""
         posted = super()._post(soft=soft)
         posted.invoice_line_ids.sudo().subscription_period_ids._update_from_invoice_lines()
+        posted._get_credited_subscription_periods()._update_credited()
         return posted
+
+    def _get_credited_subscription_periods(self):
+        """Return the periods of the invoices which these credit notes reverse.
+
+        :rtype: subscription.period
+        """
+        refunds = self.filtered(lambda move: move.move_type == 'out_refund')
+        # Accountants have no right on the ledger, which follows their invoices.
+        return refunds.reversed_entry_id.invoice_line_ids.sudo().subscription_period_ids
+
+    def _move_subscription_periods(self, new_move):
+        """Let a new draft bill the periods of an invoice which was reversed to be modified.
+
+        :param account.move new_move: the copy
+        """
+        self.ensure_one()
+        for line in self.invoice_line_ids:
+            # Accountants have no right on the ledger, which follows their invoices.
+            periods = line.sudo().subscription_period_ids
+            new_line = new_move.invoice_line_ids.filtered(
+                lambda other, line=line: other.sale_line_ids == line.sale_line_ids
+                and other.service_start_date == line.service_start_date)
+            if periods and new_line:
+                periods.write({'invoice_line_id': new_line[0].id, 'is_credited': False})
+                periods._update_from_invoice_lines()
 
     def _queue_subscription_mails(self):
         """Leave posted invoices of subscriptions to the host's asynchronous sending, which mails them after the

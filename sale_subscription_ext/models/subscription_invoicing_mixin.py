@@ -16,6 +16,32 @@ class SubscriptionInvoicingMixin(models.AbstractModel):
     _name = 'subscription.invoicing.mixin'
     _description = "Subscription Invoicing"
 
+    # === ACTION METHODS === #
+
+    def action_leave_out_next_period(self):
+        """Leave out beforehand what would be billed next; the following periods are billed as ever.
+
+        :raise UserError: when a subscription isn't running, or bills nothing any more
+        """
+        self.check_access('write')
+        self._check_running(self.env._("changed"))
+        vals_list = []
+        for order in self.sudo():  # the ledger is the engine's, the right on the orders was checked
+            lines = order.order_line.filtered(
+                lambda line, order=order: line._get_next_bill_date() == order.next_invoice_date)
+            if not order.next_invoice_date or not lines:
+                raise UserError(self.env._(
+                    "%(name)s has no next period to leave out. Look at its billing periods: one which is to bill can be"
+                    " left out there.", name=order.name,
+                ))
+            for line in lines:
+                start, end = line._get_period_from(line.next_period_start)
+                vals_list.append(line._prepare_period(start, end, state='waived'))
+                line.next_period_start = end
+        for order, periods in self.env['subscription.period'].sudo().create(vals_list).grouped('order_id').items():
+            order._message_log(body=self.env._(
+                "The period %(period)s is left out.", period=periods[0]._get_label()))
+
     # === BUSINESS METHODS - INVOICES === #
 
     def _bill_locked(self, date=None, post=True):

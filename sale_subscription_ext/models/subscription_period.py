@@ -1,4 +1,5 @@
 from odoo import api, fields, models
+from odoo.exceptions import UserError
 from odoo.tools import format_date
 
 
@@ -51,6 +52,8 @@ class SubscriptionPeriod(models.Model):
     amount = fields.Monetary(help="Untaxed, as on the invoice line.")
     invoice_line_id = fields.Many2one(
         comodel_name='account.move.line', index='btree_not_null', ondelete='set null')
+    is_credited = fields.Boolean(
+        string="Credited", readonly=True, help="Posted credit notes took the whole period back.")
     invoice_id = fields.Many2one(related='invoice_line_id.move_id', string="Invoice")
     invoice_state = fields.Selection(related='invoice_id.state', string="Invoice Status")
 
@@ -67,6 +70,37 @@ class SubscriptionPeriod(models.Model):
     def _compute_display_name(self):
         for period in self:
             period.display_name = period._get_label() if period.date_start else ''
+
+    # === ACTION METHODS === #
+
+    def action_bill_again(self):
+        """Bill credited periods again: they are due at once.
+
+        :raise UserError: when one isn't credited
+        """
+        self.order_id.check_access('write')
+        if wrong := self.filtered(lambda period: not period.is_credited or period.state != 'billed'):
+            raise UserError(self.env._(
+                "Only periods which were credited can be billed again. Leave out: %(periods)s.",
+                periods=', '.join(wrong.mapped('display_name')),
+            ))
+        # Nobody has the right to write the ledger; that on the subscription was checked.
+        self.sudo().write({'state': 'open', 'is_credited': False})
+
+    def action_leave_out(self):
+        """Leave out periods which were credited, or which are to bill.
+
+        :raise UserError: when one is on an invoice which counts
+        """
+        self.order_id.check_access('write')
+        if wrong := self.filtered(lambda period: period.state != 'open' and not period.is_credited):
+            raise UserError(self.env._(
+                "Only periods which are to bill or were credited can be left out. Make a credit note first for:"
+                " %(periods)s.",
+                periods=', '.join(wrong.mapped('display_name')),
+            ))
+        # Nobody has the right to write the ledger; that on the subscription was checked.
+        self.sudo().write({'state': 'waived', 'amount': 0.0})
 
     # === BUSINESS METHODS === #
 
@@ -104,6 +138,21 @@ class SubscriptionPeriod(models.Model):
             if period.order_line_id._is_billed_by_delivery() and period.quantity != invoice_line.quantity:
                 # What a reviewer took off is still to be billed.
                 period.quantity = invoice_line.quantity
+
+    def _update_credited(self):
+        """Determine whether posted credit notes of the invoice took whole periods back, quantity and amount."""
+        for period in self:
+            invoice_line = period.invoice_line_id
+            refunds = invoice_line.move_id.reversal_move_ids.filtered(
+                lambda move: move.state == 'posted' and move.move_type == 'out_refund')
+            refund_lines = refunds.invoice_line_ids.filtered(
+                lambda line, period=period: period.order_line_id in line.sale_line_ids
+                and line.service_start_date == period.date_start)
+            amount = sum(refund_lines.mapped('price_subtotal'))
+            period.is_credited = bool(refund_lines) and (
+                sum(refund_lines.mapped('quantity')) >= invoice_line.quantity
+                and period.currency_id.compare_amounts(abs(amount), abs(period.amount)) >= 0
+            )
 
     def _reopen(self):
         """Make billed rows due again, when their draft is deleted or cancelled."""

@@ -1,5 +1,6 @@
 from . import test_billing
 from . import test_change
+from . import test_credit
 from . import test_host
 from . import test_lifecycle
 from . import test_metrics

@@ -1,3 +1,4 @@
+from . import account_move_reversal
 from . import sale_advance_payment_inv
 from . import sale_order_discount
 from . import subscription_close

@@ -1,0 +1,123 @@
+from odoo.exceptions import AccessError, UserError
+from odoo.fields import Date
+from odoo.tests import freeze_time, new_test_user
+
+from odoo.addons.sale_subscription_ext.tests.common import SaleSubscriptionCommon
+
+
+@freeze_time('2026-01-31 10:00:00')
+class TestCredit(SaleSubscriptionCommon):
+    """What credit notes and left-out periods do to the billing ledger."""
+
+    def _reverse(self, moves, is_modify=False):
+        wizard = self.env['account.move.reversal'].with_context(
+            active_model='account.move', active_ids=moves.ids).create({'journal_id': moves.journal_id.id})
+        wizard.reverse_moves(is_modify=is_modify)
+        return wizard.new_move_ids
+
+    def test_a_posted_credit_note_lets_the_period_be_billed_again(self):
+        order = self._create_order(confirm=True)
+        refund = self._reverse(self._bill('2026-01-31'))
+        period = order.order_line.period_ids
+        self.assertFalse(period.is_credited, "A draft credits nothing")
+        refund.action_post()
+        self.assertTrue(period.is_credited)
+        self.assertEqual(period.state, 'billed')
+        self.assertFalse(self._bill('2026-01-31'), "Nobody said that it should be billed again")
+        period.action_bill_again()
+        self.assertEqual(order.next_invoice_date, Date.to_date('2026-01-31'))
+        second = self._bill('2026-01-31')
+        self.assertEqual(second.amount_untaxed, 30.0)
+        self.assertEqual((period.state, period.is_credited, period.invoice_id), ('billed', False, second))
+        self._assert_ledgers_hold(order)
+
+    def test_several_partial_credit_notes_add_up(self):
+        order = self._create_order({'product_id': self.service.id, 'product_uom_qty': 3}, confirm=True)
+        move = self._bill('2026-01-31')
+        period = order.order_line.period_ids
+        for quantity, is_credited in ((1, False), (2, True)):
+            refund = self._reverse(move)
+            refund.invoice_line_ids.quantity = quantity
+            refund.action_post()
+            self.assertEqual(period.is_credited, is_credited)
+
+    def test_a_credit_note_over_the_quantity_at_a_lower_price_is_no_full_credit(self):
+        order = self._create_order(confirm=True)
+        refund = self._reverse(self._bill('2026-01-31'))
+        refund.invoice_line_ids.price_unit = 10.0
+        refund.action_post()
+        self.assertFalse(order.order_line.period_ids.is_credited)
+
+    def test_an_undone_credit_note_counts_no_more(self):
+        order = self._create_order(confirm=True)
+        refund = self._reverse(self._bill('2026-01-31'))
+        refund.action_post()
+        refund.button_draft()
+        self.assertFalse(order.order_line.period_ids.is_credited)
+        refund.action_post()
+        self.assertTrue(order.order_line.period_ids.is_credited)
+        refund.button_draft()
+        refund.button_cancel()
+        self.assertFalse(order.order_line.period_ids.is_credited)
+
+    def test_a_credited_period_can_be_left_out(self):
+        order = self._create_order(confirm=True)
+        self._reverse(self._bill('2026-01-31')).action_post()
+        order.order_line.period_ids.action_leave_out()
+        self.assertEqual(self._get_ledger(order, 'state', 'amount'), [('waived', 0.0)])
+        self.assertEqual(len(self._bill('2026-02-28')), 1)
+
+    def test_modify_moves_the_periods_to_the_new_draft(self):
+        order = self._create_order(self.service, self.support, start_date='2025-12-31', confirm=True)
+        moves = self._bill('2026-01-31')
+        drafts = self._reverse(moves, is_modify=True)
+        periods = order.order_line.period_ids
+        self.assertEqual(periods.invoice_id, drafts)
+        self.assertEqual(set(periods.mapped('state')), {'billed'})
+        self.assertFalse(any(periods.mapped('is_credited')))
+        self.assertFalse(self._bill('2026-01-31'))
+        drafts[0].invoice_line_ids[0].price_unit = 20.0
+        drafts.action_post()
+        self.assertEqual(sum(periods.mapped('amount')), 290.0)
+        self._assert_ledgers_hold(order)
+
+    def test_a_billed_period_is_neither_billed_again_nor_left_out(self):
+        order = self._create_order(confirm=True)
+        self._bill('2026-01-31')
+        period = order.order_line.period_ids
+        with self.assertRaisesRegex(UserError, "credited can be billed again"):
+            period.action_bill_again()
+        with self.assertRaisesRegex(UserError, "credit note first"):
+            period.action_leave_out()
+
+    def test_the_period_of_a_deleted_draft_can_be_left_out(self):
+        self.monthly.collection_mode = 'draft'
+        order = self._create_order(confirm=True)
+        self._bill('2026-01-31').unlink()
+        order.order_line.period_ids.action_leave_out()
+        self.assertFalse(self._bill('2026-01-31'))
+        self.assertEqual(order.next_invoice_date, Date.to_date('2026-02-28'))
+
+    def test_the_next_period_can_be_left_out_beforehand(self):
+        order = self._create_order(
+            self.service, {'product_id': self.support.id, 'plan_id': self.quarterly.id}, confirm=True)
+        self._bill('2026-01-31')
+        order.action_leave_out_next_period()
+        self.assertEqual(order.next_invoice_date, Date.to_date('2026-03-31'))
+        self.assertFalse(self._bill('2026-02-28'))
+        self.assertEqual(self._bill('2026-03-31').amount_untaxed, 30.0)
+        self.assertEqual(order.mrr, 70.0, "Nothing was given up for good")
+        self.assertTrue(any("02/28/2026 – 03/30/2026" in message.body for message in order.message_ids))
+        self._assert_ledgers_hold(order)
+
+    def test_strangers_touch_no_period(self):
+        order = self._create_order(confirm=True)
+        self._bill('2026-01-31')
+        stranger = new_test_user(self.env, 'stranger', groups='sales_team.group_sale_salesman')
+        other = new_test_user(self.env, 'other', groups='sales_team.group_sale_salesman')
+        order.user_id = other
+        for method in ('action_bill_again', 'action_leave_out'):
+            with self.subTest(method=method), self.assertRaises(AccessError):
+                getattr(order.order_line.period_ids.with_user(stranger), method)()
+        with self.assertRaises(AccessError):
+            order.with_user(stranger).action_leave_out_next_period()

@@ -1,0 +1,16 @@
+from odoo import models
+
+
+class AccountMoveReversal(models.TransientModel):
+    _inherit = 'account.move.reversal'
+
+    # === ACTION METHODS === #
+
+    def reverse_moves(self, is_modify=False):
+        """Override of `account`: the new draft of a modified invoice bills its periods."""
+        reversed_moves = self.move_ids
+        action = super().reverse_moves(is_modify=is_modify)
+        if is_modify:
+            for move, new_move in zip(reversed_moves, self.new_move_ids):
+                move._move_subscription_periods(new_move)
+        return action
