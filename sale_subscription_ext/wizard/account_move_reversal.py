@@ -11,6 +11,6 @@ class AccountMoveReversal(models.TransientModel):
         reversed_moves = self.move_ids
         action = super().reverse_moves(is_modify=is_modify)
         if is_modify:
-            for move, new_move in zip(reversed_moves, self.new_move_ids):
+            for move, new_move in zip(reversed_moves, self.new_move_ids, strict=True):
                 move._move_subscription_periods(new_move)
         return action
