@@ -10,6 +10,8 @@ from . import subscription_metrics_mixin
 from . import subscription_lifecycle_mixin
 from . import subscription_batch_mixin
 from . import subscription_invoicing_mixin
+from . import subscription_tax_mixin
+from . import subscription_forecast_mixin
 from . import subscription_billing_mixin
 from . import subscription_schedule_mixin
 from . import subscription_change_mixin

@@ -23,6 +23,8 @@ class SaleOrder(models.Model):
         'subscription.lifecycle.mixin',
         'subscription.billing.mixin',
         'subscription.invoicing.mixin',
+        'subscription.tax.mixin',
+        'subscription.forecast.mixin',
         'subscription.metrics.mixin',
     ]
 
@@ -84,6 +86,9 @@ class SaleOrder(models.Model):
     )
     subscription_period_ids = fields.One2many(
         comodel_name='subscription.period', inverse_name='order_id', string="Billing Periods")
+    determined_fiscal_position_id = fields.Many2one(
+        comodel_name='account.fiscal.position', copy=False,
+        help="What was last determined: while the fiscal position equals it, it is determined again at each billing.")
     billing_error = fields.Text(copy=False, readonly=True)
     billing_error_date = fields.Date(copy=False, readonly=True)
     billing_parked = fields.Boolean(

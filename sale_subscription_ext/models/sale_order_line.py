@@ -11,6 +11,8 @@ class SaleOrderLine(models.Model):
         'sale.order.line',
         'subscription.schedule.mixin',
         'subscription.change.mixin',
+        'subscription.line.tax.mixin',
+        'subscription.line.forecast.mixin',
         'subscription.line.metrics.mixin',
     ]
 
@@ -51,6 +53,10 @@ class SaleOrderLine(models.Model):
     end_date = fields.Date(string="Served Until", copy=False, readonly=True)
     next_period_start = fields.Date(
         string="First Unbilled Day", copy=False, readonly=True)
+    determined_tax_ids = fields.Many2many(
+        comodel_name='account.tax', relation='subscription_line_determined_tax_rel',
+        column1='order_line_id', column2='tax_id', copy=False, context={'active_test': False},
+        help="What was last determined: while the taxes equal it, they are determined again at each billing.")
     period_ids = fields.One2many(
         comodel_name='subscription.period', inverse_name='order_line_id', string="Billing Periods")
 
@@ -206,6 +212,12 @@ class SaleOrderLine(models.Model):
     def _get_pricelist_kwargs(self):
         """Override of `sale` to find the prices of the line's plan."""
         return {**super()._get_pricelist_kwargs(), 'plan': self.plan_id}
+
+    def _get_protected_fields(self):
+        """Override of `sale` to let the billing run determine the taxes of locked orders."""
+        if self.env.context.get('sale_subscription_ext_changing'):
+            return []
+        return super()._get_protected_fields()
 
     def _update_line_quantity(self, values):
         """Override of `sale` to leave the story of running lines to `_record_direct_change`."""

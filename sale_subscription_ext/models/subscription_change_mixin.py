@@ -63,6 +63,7 @@ class SubscriptionChangeMixin(models.AbstractModel):
                 peer = order.order_line.filtered(
                     lambda other, line=line: other.plan_id == line.plan_id and other.anchor_date)
                 line.sudo()._start(day, day, anchor=peer[:1].anchor_date)  # the right on the order was checked
+                line.sudo()._remember_line_taxes()
                 order._message_log(body=self.env._(
                     "%(product)s is served from %(date)s on.",
                     product=line.product_id.display_name, date=format_date(self.env, day),

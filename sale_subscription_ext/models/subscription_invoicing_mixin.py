@@ -52,6 +52,7 @@ class SubscriptionInvoicingMixin(models.AbstractModel):
         :return: the new invoices
         :rtype: account.move
         """
+        self._determine_taxes()
         moves = self._invoice_rows(self._open_ledger_rows(date), date, post)
         self.filtered('billing_error')._clear_billing_error()
         return moves

@@ -99,6 +99,7 @@ class SubscriptionLifecycleMixin(models.AbstractModel):
             first_unbilled_day = max(order.next_invoice_date or start, start)
             order.start_date = start
             order.order_line._get_served_lines().sudo()._start(start, first_unbilled_day)
+        self.sudo()._remember_taxes()  # salespeople confirm without any right in accounting
         dates = {line: line.start_date for line in self.order_line.filtered('start_date')}
         self._update_subscription_state('progress', self.env._("The subscription has started."), dates)
         self._log_due_periods()

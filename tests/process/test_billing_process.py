@@ -72,8 +72,9 @@ class Scene:
 
     def finish(self, worker: subprocess.Popen[str]) -> int:
         """Wait for a worker and return how many invoices it made."""
-        output, errors = worker.communicate(timeout=PATIENCE)
-        assert worker.returncode == 0, errors
+        # Not `communicate()`, which would miss what came together with the first line.
+        output, errors = worker.stdout.read(), worker.stderr.read()
+        assert worker.wait(PATIENCE) == 0, errors
         return int(output.split()[-1])
 
     def select(self, query: str) -> list[tuple]:
