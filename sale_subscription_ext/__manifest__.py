@@ -19,6 +19,7 @@
         'data/mail_activity_type_data.xml',
         'data/ir_cron_data.xml',
         # Wizard views, before the views whose buttons open them.
+        'wizard/subscription_change_day_views.xml',
         'wizard/subscription_close_views.xml',
         # Model views.
         'views/subscription_period_views.xml',

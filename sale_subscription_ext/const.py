@@ -39,5 +39,8 @@ EVENT_TYPES = [
 # Subscriptions locked, billed and committed together by the billing run.
 BILLING_BATCH_SIZE = 100
 
+# On how many days a failing subscription is tried again before it waits for somebody.
+MAX_BILLING_FAILURES = 5
+
 # How often a batch is tried again when another transaction got in its way.
 MAX_CONCURRENCY_RETRIES = 5

@@ -10,7 +10,7 @@ SIGNED_FIELDS = ('plan_id', 'start_date', 'company_id', 'currency_id')
 # What the engine alone knows of a confirmed order.
 ENGINE_FIELDS = frozenset({
     'subscription_state', 'next_invoice_date', 'recurring_total', 'mrr', 'arr',
-    'billing_error', 'billing_error_date', 'billing_parked', 'close_date',
+    'billing_error', 'billing_error_date', 'billing_failure_count', 'billing_parked', 'close_date',
 })
 
 
@@ -91,6 +91,7 @@ class SaleOrder(models.Model):
         help="What was last determined: while the fiscal position equals it, it is determined again at each billing.")
     billing_error = fields.Text(copy=False, readonly=True)
     billing_error_date = fields.Date(copy=False, readonly=True)
+    billing_failure_count = fields.Integer(copy=False, readonly=True)
     billing_parked = fields.Boolean(
         copy=False, readonly=True, help="Billing leaves this subscription alone until somebody presses Retry.")
     subscription_warning = fields.Text(compute='_compute_subscription_warning')

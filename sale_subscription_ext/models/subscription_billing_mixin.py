@@ -131,10 +131,12 @@ class SubscriptionBillingMixin(models.AbstractModel):
         self.ensure_one()
         is_new = not self.billing_error
         message = self._get_billing_error_message(error)
+        failures = self.billing_failure_count + 1
         self.write({
             'billing_error': message,
             'billing_error_date': date or self._subscription_today(),
-            'billing_parked': isinstance(error, SubscriptionParked),
+            'billing_failure_count': failures,
+            'billing_parked': isinstance(error, SubscriptionParked) or failures >= const.MAX_BILLING_FAILURES,
         })
         self._refresh_due_quantities()
         if is_new:
@@ -161,5 +163,6 @@ class SubscriptionBillingMixin(models.AbstractModel):
 
     def _clear_billing_error(self):
         """Forget an error which is mended, and the activity which asked for it."""
-        self.write({'billing_error': False, 'billing_error_date': False, 'billing_parked': False})
+        self.write({
+            'billing_error': False, 'billing_error_date': False, 'billing_failure_count': 0, 'billing_parked': False})
         self.activity_unlink(['sale_subscription_ext.mail_activity_type_billing_error'])

@@ -33,6 +33,20 @@ class SubscriptionLifecycleMixin(models.AbstractModel):
         action['context'] = {'default_order_ids': self.ids}
         return action
 
+    def action_change_billing_day(self):
+        """Ask for another billing day.
+
+        :return: a window action
+        :rtype: dict
+        :raise UserError: when a subscription isn't running
+        """
+        self.check_access('write')
+        self._check_running(self.env._("changed"))
+        action = self.env['ir.actions.act_window']._for_xml_id(
+            'sale_subscription_ext.subscription_change_day_action')
+        action['context'] = {'default_order_ids': self.ids}
+        return action
+
     def _check_running(self, action_name):
         """Refuse an action on subscriptions which aren't running.
 
@@ -135,6 +149,17 @@ class SubscriptionLifecycleMixin(models.AbstractModel):
                     "The start lies in the past: %(count)s invoices are due and will be made by the next billing"
                     " run.", count=count,
                 ))
+
+    def _change_billing_day(self, day):
+        """Count the periods of running subscriptions from another day on; what lies before it is a stub.
+
+        :param datetime.date day: the first day of a period from now on
+        """
+        lines = self.order_line._get_served_lines()
+        lines.sudo().anchor_date = day  # the right on the orders was checked; dates are the engine's
+        for order in self:
+            order._message_log(body=self.env._(
+                "The billing day is changed: periods begin on %(day)s from now on.", day=format_date(self.env, day)))
 
     # === BUSINESS METHODS - END === #
 

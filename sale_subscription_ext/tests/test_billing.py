@@ -203,6 +203,23 @@ class TestBilling(SaleSubscriptionCommon):
         self.assertFalse(bad.billing_error)
         self.assertFalse(bad.activity_ids)
 
+    def test_a_subscription_which_keeps_failing_is_tried_daily_and_then_parked(self):
+        order = self._create_order(confirm=True)
+
+        def fail(_order):
+            raise UserError(self.env._("The journal is on holiday."))
+
+        with patch.object(type(self.Order), '_prepare_invoice', fail):
+            for day in ('2026-01-31', '2026-02-01', '2026-02-02', '2026-02-03'):
+                self._bill(day)
+                self.assertFalse(order.billing_parked)
+            self._bill('2026-02-04')
+        self.assertTrue(order.billing_parked)
+        self.assertFalse(self._bill('2026-02-05'))
+        order.action_retry_billing()
+        self.assertEqual(len(order.invoice_ids), 1)
+        self.assertRecordValues(order, [{'billing_parked': False, 'billing_failure_count': 0, 'billing_error': False}])
+
     def test_a_negative_total_parks_the_subscription(self):
         order = self._create_order(
             self.service, {'product_id': self.support.id, 'price_unit': -50.0}, confirm=True)

@@ -224,6 +224,28 @@ class TestDirectChange(SaleSubscriptionCommon):
             order.order_line.next_period_start = '2027-01-01'
         self._assert_ledgers_hold(order)
 
+    def test_another_billing_day_bills_the_days_until_it_in_proportion(self):
+        order = self._create_order(start_date='2026-01-15', confirm=True)
+        self._bill('2026-01-31')
+        action = order.action_change_billing_day()
+        wizard = self.env[action['res_model']].with_context(**action['context']).create({'billing_date': '2026-03-01'})
+        self.assertEqual(wizard.first_unbilled_day, Date.to_date('2026-02-15'))
+        wizard.action_change()
+        self.assertEqual(order.next_invoice_date, Date.to_date('2026-02-15'))
+        self.assertEqual(self._bill('2026-02-15').amount_untaxed, 15.0)  # 14 of 28 days
+        self.assertEqual(order.next_invoice_date, Date.to_date('2026-03-01'))
+        self.assertEqual(self._bill('2026-03-01').amount_untaxed, 30.0)
+        self.assertEqual(order.next_invoice_date, Date.to_date('2026-04-01'))
+        self.assertEqual(len(self._get_movements(order)), 1, "MRR stays")
+        self._assert_ledgers_hold(order)
+
+    def test_the_billing_day_does_not_move_into_what_is_billed(self):
+        order = self._create_order(confirm=True)
+        self._bill('2026-01-31')
+        wizard = self.env['subscription.change.day'].create({'order_ids': order.ids, 'billing_date': '2026-02-10'})
+        with self.assertRaisesRegex(UserError, "billed beyond"):
+            wizard.action_change()
+
     def test_a_locked_order_is_not_swapped_either(self):
         order = self._create_order(confirm=True)
         self._bill('2026-01-31')

@@ -1,4 +1,5 @@
 from . import account_move_reversal
 from . import sale_advance_payment_inv
 from . import sale_order_discount
+from . import subscription_change_day
 from . import subscription_close
