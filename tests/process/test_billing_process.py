@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import subprocess
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -72,9 +73,14 @@ class Scene:
 
     def finish(self, worker: subprocess.Popen[str]) -> int:
         """Wait for a worker and return how many invoices it made."""
-        # Not `communicate()`, which would miss what came together with the first line.
-        output, errors = worker.stdout.read(), worker.stderr.read()
-        assert worker.wait(PATIENCE) == 0, errors
+        alarm = threading.Timer(PATIENCE, worker.kill)
+        alarm.start()
+        try:
+            # Not `communicate()`, which would miss what came together with the first line.
+            output, errors = worker.stdout.read(), worker.stderr.read()
+            assert worker.wait() == 0, errors
+        finally:
+            alarm.cancel()
         return int(output.split()[-1])
 
     def select(self, query: str) -> list[tuple]:
