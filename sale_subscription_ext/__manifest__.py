@@ -24,6 +24,8 @@
         # Model views.
         'views/subscription_period_views.xml',
         'views/subscription_event_views.xml',
+        'views/subscription_billing_run_line_views.xml',
+        'views/subscription_billing_run_views.xml',
         'views/subscription_stage_views.xml',
         'views/subscription_close_reason_views.xml',
         'views/product_pricelist_item_views.xml',

@@ -42,5 +42,14 @@ BILLING_BATCH_SIZE = 100
 # On how many days a failing subscription is tried again before it waits for somebody.
 MAX_BILLING_FAILURES = 5
 
+# How long the preview of a billing run may keep somebody waiting; the billing crons compute the rest.
+PREVIEW_SECONDS = 10.0
+
+# From how many earlier billing days on a run can be told to be larger than usual.
+USUAL_MIN_DAYS = 3
+
+# How many billing days make up what is usual.
+USUAL_DAYS = 10
+
 # How often a batch is tried again when another transaction got in its way.
 MAX_CONCURRENCY_RETRIES = 5

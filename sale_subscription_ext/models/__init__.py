@@ -4,6 +4,10 @@ from . import subscription_stage
 from . import subscription_plan
 from . import subscription_period
 from . import subscription_event
+from . import subscription_run_guard_mixin
+from . import subscription_run_work_mixin
+from . import subscription_billing_run
+from . import subscription_billing_run_line
 # What a sales order and its lines can do as a subscription, by concern.
 from . import subscription_quotation_mixin
 from . import subscription_metrics_mixin
@@ -13,6 +17,7 @@ from . import subscription_invoicing_mixin
 from . import subscription_tax_mixin
 from . import subscription_forecast_mixin
 from . import subscription_billing_mixin
+from . import subscription_preview_mixin
 from . import subscription_schedule_mixin
 from . import subscription_change_mixin
 # Extensions of the host.

@@ -1,9 +1,13 @@
-from odoo import models
+from odoo import fields, models
 from odoo.exceptions import UserError
 
 
 class AccountMove(models.Model):
     _inherit = 'account.move'
+
+    subscription_billing_run_id = fields.Many2one(
+        comodel_name='subscription.billing.run', string="Billing Run", copy=False, readonly=True,
+        index='btree_not_null', ondelete='set null')
 
     # === ACTION METHODS === #
 

@@ -11,6 +11,11 @@ class ResCompany(models.Model):
         "At least one missed period must be billed by itself. Enter 1 or more.",
     )
 
+    _check_subscription_max_run = models.Constraint(
+        'CHECK(subscription_max_run >= 0)',
+        "The largest billing run can't be negative. Enter 0 for no limit.",
+    )
+
     subscription_tz = fields.Selection(
         selection=_tz_get,
         string="Subscriptions Time Zone",
@@ -30,6 +35,18 @@ class ResCompany(models.Model):
         required=True,
         default=24,
         help="A subscription with more missed periods than this waits until somebody has looked at it.",
+    )
+
+    subscription_max_run = fields.Integer(
+        string="Largest Billing Run",
+        help="An automatic billing run which would bill more subscriptions than this waits in preview until somebody"
+            " starts it. 0 for no limit.",
+    )
+    subscription_billing_user_id = fields.Many2one(
+        comodel_name='res.users',
+        string="Responsible for Billing",
+        domain="[('share', '=', False), ('company_ids', 'in', id)]",
+        help="Is asked to look at a billing run which waits. Sales administrators are where nobody is set.",
     )
 
     # === BUSINESS METHODS === #

@@ -9,6 +9,11 @@ class ResConfigSettings(models.TransientModel):
     subscription_days_per_month = fields.Selection(
         related='company_id.subscription_days_per_month', readonly=False)
     subscription_catch_up = fields.Integer(related='company_id.subscription_catch_up', readonly=False)
+    subscription_max_run = fields.Integer(related='company_id.subscription_max_run', readonly=False)
+    subscription_billing_user_id = fields.Many2one(
+        related='company_id.subscription_billing_user_id', readonly=False)
+    subscription_billing_hold = fields.Boolean(
+        string="Hold All Billing", config_parameter='sale_subscription_ext.billing_hold')
     subscription_billing_workers = fields.Integer(
         string="Billing Workers", help="How many workers share the work of a billing run.")
 

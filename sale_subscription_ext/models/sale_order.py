@@ -25,6 +25,7 @@ class SaleOrder(models.Model):
         'subscription.invoicing.mixin',
         'subscription.tax.mixin',
         'subscription.forecast.mixin',
+        'subscription.preview.mixin',
         'subscription.metrics.mixin',
     ]
 
@@ -313,6 +314,17 @@ class SaleOrder(models.Model):
         if not moves and self.env.context.get('raise_if_nothing_to_invoice', True):
             raise UserError(self._nothing_to_invoice_error_message())
         return moves
+
+    def _prepare_invoice(self):
+        """Override of `sale` to remember the billing run which makes an invoice.
+
+        The context key `sale_subscription_ext_billing_run_ids` holds the runs at work, one for each company.
+        """
+        values = super()._prepare_invoice()
+        if run_ids := self.env.context.get('sale_subscription_ext_billing_run_ids'):
+            runs = self.env['subscription.billing.run'].sudo().browse(run_ids)
+            values['subscription_billing_run_id'] = runs.filtered(lambda run: run.company_id == self.company_id).id
+        return values
 
     def _nothing_to_invoice_error_message(self):
         """Override of `sale` to say when the next invoice of a contract is due."""

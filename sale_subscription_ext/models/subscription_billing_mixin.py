@@ -5,11 +5,15 @@ import psycopg2
 from odoo import api, models
 from odoo.exceptions import UserError
 from odoo.fields import Domain
+from odoo.tools import SQL, str2bool
 
 from .. import const
 from .subscription_invoicing_mixin import SubscriptionParked
 
 _logger = logging.getLogger(__name__)
+
+# The switch which holds all billing.
+HOLD_PARAMETER = 'sale_subscription_ext.billing_hold'
 
 
 class SubscriptionBillingMixin(models.AbstractModel):
@@ -56,13 +60,22 @@ class SubscriptionBillingMixin(models.AbstractModel):
 
     @api.model
     def _cron_bill_subscriptions(self):
-        """Bill all due subscriptions, batch by batch; any number of crons and machines share the work."""
-        self.env['sale.order']._bill_subscriptions(commit=True)
+        """Bill what billing runs were started for, then all that is due, batch by batch; any number of crons and
+        machines share the work.
+        """
+        if self._is_billing_held():
+            _logger.info("All billing is on hold, nothing was billed.")
+            return
+        if self.env['subscription.billing.run']._work_on_runs() and not self._is_billing_held():
+            self.env['sale.order']._bill_subscriptions(commit=True)
 
     # === BUSINESS METHODS - RUN === #
 
     def _bill_subscriptions(self, date=None, commit=False):
         """Bill everything which is due; on a recordset, of those subscriptions only.
+
+        Everything which is due is reported in the automatic billing run of each company and day. Where that would
+        be more than a run may bill, a run waits in preview instead and nothing of the company is billed.
 
         A subscription which fails is rolled back alone, gets its `billing_error` and an activity, and is left out
         until the next day. Errors of concurrency are never a subscription's error.
@@ -71,16 +84,24 @@ class SubscriptionBillingMixin(models.AbstractModel):
         :param bool commit: commit batch by batch, for crons
         :return: the new invoices, posted or draft by the mode of each subscription
         :rtype: account.move
+        :raise UserError: when all billing is on hold
         """
         self.check_access('write')
+        self._check_billing_hold()
         # Salespeople bill without any right in accounting: theirs on the order was checked.
         engine = self.env['sale.order'].sudo()
-        domain = engine._get_due_domain(date)
-        domain &= Domain('id', 'in', self.ids) if self else engine._get_not_failed_domain(date)
+        runs = engine.env['subscription.billing.run']
+        domain = engine._get_due_domain(date) & engine._get_not_held_domain()
+        if self:
+            domain &= Domain('id', 'in', self.ids)
+        else:
+            domain &= engine._get_not_failed_domain(date)
+            runs = runs._open_automatic_runs(domain, date, commit)
+            domain &= Domain('company_id', 'in', runs.company_id.ids)
         move_ids, _is_done = engine._run_in_batches(
             domain,
-            lambda orders: orders._bill_locked(date).ids,
-            lambda order, error: order._set_billing_error(error, date),
+            lambda orders: runs._bill_orders(orders, date),
+            lambda order, error: runs._fail_order(order, error, date),
             commit,
         )
         return self.env['account.move'].browse(move_ids)
@@ -119,6 +140,42 @@ class SubscriptionBillingMixin(models.AbstractModel):
             Domain('company_id', 'in', companies.ids) & get_domain(today)
             for today, companies in self.env['res.company']._get_companies_by_subscription_today().items()
         )
+
+    # === BUSINESS METHODS - HOLD === #
+
+    @api.model
+    def _is_billing_held(self):
+        """Return whether the switch is on which holds all billing.
+
+        :rtype: bool
+        """
+        return str2bool(self.env['ir.config_parameter'].sudo().get_param(HOLD_PARAMETER) or '', False)
+
+    @api.model
+    def _check_billing_hold(self):
+        """Refuse to bill while all billing is on hold.
+
+        :raise UserError: saying who can release it
+        """
+        if self._is_billing_held():
+            raise UserError(self.env._(
+                "All billing is on hold. An administrator can release it in the settings of Subscriptions, with the"
+                " switch Hold All Billing."
+            ))
+
+    @api.model
+    def _get_not_held_domain(self):
+        """Return a domain which matches nothing while all billing is on hold.
+
+        It is part of the statement which locks a batch: the switch stops a run which is under way after its
+        present batch, on every machine, whatever they have cached.
+
+        :rtype: Domain
+        """
+        return Domain.custom(to_sql=lambda _model, _alias, _query: SQL(
+            "NOT EXISTS (SELECT 1 FROM ir_config_parameter WHERE key = %s AND lower(value) IN %s)",
+            HOLD_PARAMETER, ('true', '1', 't', 'yes', 'y', 'on'),
+        ))
 
     # === BUSINESS METHODS - ERRORS === #
 

@@ -241,6 +241,7 @@ class SubscriptionInvoicingMixin(models.AbstractModel):
         :raise UserError: when another worker is billing one of them
         """
         self.check_access('write')
+        self._check_billing_hold()
         try:
             self.lock_for_update(allow_referencing=True)
         except LockError as error:
@@ -256,7 +257,9 @@ class SubscriptionInvoicingMixin(models.AbstractModel):
         """Make the final invoices of subscriptions which end.
 
         :param datetime.date day: the last day served and date of the invoices
+        :raise UserError: when all billing is on hold
         """
+        self._check_billing_hold()
         # The last period of lines billed in arrears ends, and is due, on the day after.
         self._invoice_rows(self._open_ledger_rows(day + timedelta(days=1)), day)
 
