@@ -26,12 +26,7 @@ class SubscriptionLifecycleMixin(models.AbstractModel):
         :rtype: dict
         :raise UserError: when a subscription isn't running
         """
-        self.check_access('write')
-        self._check_running(self.env._("closed"))
-        action = self.env['ir.actions.act_window']._for_xml_id(
-            'sale_subscription_ext.subscription_close_action')
-        action['context'] = {'default_order_ids': self.ids}
-        return action
+        return self._get_dialog('sale_subscription_ext.subscription_close_action', self.env._("closed"))
 
     def action_change_billing_day(self):
         """Ask for another billing day.
@@ -40,10 +35,19 @@ class SubscriptionLifecycleMixin(models.AbstractModel):
         :rtype: dict
         :raise UserError: when a subscription isn't running
         """
+        return self._get_dialog('sale_subscription_ext.subscription_change_day_action', self.env._("changed"))
+
+    def _get_dialog(self, xmlid, action_name):
+        """Return the action of a dialog about these subscriptions.
+
+        :param str xmlid: of a window action
+        :param str action_name: what is done to them, translated: “closed”
+        :rtype: dict
+        :raise UserError: when a subscription isn't running
+        """
         self.check_access('write')
-        self._check_running(self.env._("changed"))
-        action = self.env['ir.actions.act_window']._for_xml_id(
-            'sale_subscription_ext.subscription_change_day_action')
+        self._check_running(action_name)
+        action = self.env['ir.actions.act_window']._for_xml_id(xmlid)
         action['context'] = {'default_order_ids': self.ids}
         return action
 

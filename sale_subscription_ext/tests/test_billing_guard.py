@@ -53,6 +53,14 @@ class TestBillingGuard(BillingRunCommon):
         self.assertEqual((run.state, run.billed_count, len(orders.invoice_ids)), ('done', 3, 4))
         self.assertFalse(run.activity_ids)
 
+    def test_automatic_billing_leaves_a_started_run_to_its_workers(self):
+        self.company.subscription_max_run = 2
+        self._create_orders(3)
+        run = self._create_run()
+        run.action_start()
+        self.assertFalse(self.Order._bill_subscriptions())
+        self.assertEqual(self.Run.search([]), run, "What the run bills isn't too much for another run")
+
     def test_a_run_within_the_limit_goes_on(self):
         self.company.subscription_max_run = 2
         orders = self._create_orders(2)

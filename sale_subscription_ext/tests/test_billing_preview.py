@@ -92,6 +92,18 @@ class TestBillingRunPreview(BillingRunCommon):
                             self.assertAlmostEqual(figure, expected, msg=line.order_id.order_line.mapped('name'))
                 self._assert_ledgers_hold(orders)
 
+    def test_a_preview_counts_with_the_taxes_of_the_day(self):
+        old, new = self.env['account.tax'].create([{'name': "Old rate", 'amount': 10}, {'name': "New", 'amount': 20}])
+        self.service.taxes_id = old
+        order = self._create_order(confirm=True)
+        self.service.taxes_id = new
+        run = self._create_run(preview=False)
+        before = self._get_trace()
+        run.action_preview()
+        self.assertEqual(run.line_ids.amount_tax, 6.0)
+        self.assertEqual(order.order_line.tax_ids, old, "Only billing changes them")
+        self.assertEqual(self._get_trace(), before)
+
     def test_a_preview_says_what_is_skipped_and_why(self):
         self.company.subscription_catch_up = 2
         parked = self._create_order({'product_id': self.service.id, 'price_unit': -5.0}, confirm=True)
