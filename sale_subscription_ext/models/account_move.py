@@ -56,6 +56,29 @@ class AccountMove(models.Model):
         # Accountants have no right on the ledger, which follows their invoices.
         return refunds.reversed_entry_id.invoice_line_ids.sudo().subscription_period_ids
 
+    def _get_subscription_shares(self, orders, amount_untaxed, amount_total):
+        """Share out the amounts of an invoice, saved or not, to its subscriptions by its lines.
+
+        What rounding leaves goes to the first, so that the shares always sum to the invoice.
+
+        :param orders: the subscriptions which the invoice bills
+        :param float amount_untaxed: the untaxed amount of the invoice
+        :param float amount_total: its amount with taxes
+        :return: {subscription: (untaxed, total)}
+        :rtype: dict
+        """
+        self.ensure_one()
+        shares = {}
+        for order in orders[1:]:
+            lines = self.invoice_line_ids.filtered(
+                lambda line, order=order: order.id in line.sale_line_ids.order_id._origin.ids)
+            shares[order] = (sum(lines.mapped('price_subtotal')), sum(lines.mapped('price_total')))
+        rest = (
+            amount_untaxed - sum(untaxed for untaxed, _total in shares.values()),
+            amount_total - sum(total for _untaxed, total in shares.values()),
+        )
+        return {**dict.fromkeys(orders[:1], rest), **shares}
+
     def _move_subscription_periods(self, new_move):
         """Let a new draft bill the periods of an invoice which was reversed to be modified.
 

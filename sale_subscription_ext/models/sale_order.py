@@ -20,6 +20,7 @@ class SaleOrder(models.Model):
         'sale.order',
         'subscription.quotation.mixin',
         'subscription.batch.mixin',
+        'subscription.consolidation.mixin',
         'subscription.lifecycle.mixin',
         'subscription.billing.mixin',
         'subscription.invoicing.mixin',
@@ -307,7 +308,8 @@ class SaleOrder(models.Model):
         contracts = self.filtered(lambda order: order.subscription_state not in (False, 'draft'))
         if not contracts:
             return super()._create_invoices(grouped=grouped, final=final, date=date)
-        moves = contracts._create_due_invoices()
+        moves = contracts.with_context(
+            sale_subscription_ext_one_invoice_per_order=grouped)._create_due_invoices()
         if plain := self - contracts:
             plain = plain.with_context(raise_if_nothing_to_invoice=False)
             moves |= super(SaleOrder, plain)._create_invoices(grouped=grouped, final=final, date=date)

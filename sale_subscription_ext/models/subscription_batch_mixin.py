@@ -24,62 +24,68 @@ class SubscriptionBatchMixin(models.AbstractModel):
     _description = "Subscription Batches"
 
     @api.model
-    def _run_in_batches(self, domain, process, handle_error, commit):
+    def _run_in_batches(self, domain, process, handle_error, commit, lock=None):
         """Process the subscriptions of a domain; any number of workers share them.
 
-        A batch which fails is processed one by one, in transactions of their own when `commit`. What still fails is
-        rolled back alone and handed to `handle_error`. Errors of concurrency are never a subscription's error.
+        A batch which fails is processed group by group, in transactions of their own when `commit`. What still fails
+        is rolled back alone and handed to `handle_error`. Errors of concurrency are never a subscription's error.
 
         :param Domain domain: the subscriptions; one which was processed must not match it any more, or by its id
         :param process: called with locked subscriptions, returns ids of what it made
         :param handle_error: called with a subscription and its exception, in a sound transaction
         :param bool commit: commit batch by batch and report the progress, for crons
+        :param lock: called with a domain and a limit, locks subscriptions and returns the ids of each group which is
+            to be processed together; each for itself if not given
         :return: what `process` returned, and whether all was done before the time was over
         :rtype: tuple[list[int], bool]
         """
+        lock = lock or self._lock_singles
         if commit:
             self.env['ir.cron']._commit_progress(remaining=self.search_count(domain))
-        made, last_id = [], 0
+        made, last_id, done = [], 0, set()
         while True:
-            rest = domain & Domain('id', '>', last_id)
-            order_ids, batch_made, has_time = self._run_next_batch(rest, process, handle_error, commit)
+            rest = domain & Domain('id', '>', last_id) & Domain('id', 'not in', done)
+            groups, batch_made, has_time = self._run_next_batch(rest, process, handle_error, commit, lock)
             made += batch_made
-            if not order_ids:
+            if not groups:
                 if commit:
                     self.env['ir.cron']._commit_progress(remaining=0)
                 return made, True
             if not has_time:
                 return made, False
-            last_id = order_ids[-1]
+            last_id = groups[-1][0]
+            # Whoever came with an earlier one.
+            done = {order_id for order_id in done.union(*groups) if order_id > last_id}
 
     @api.model
-    def _run_next_batch(self, domain, process, handle_error, commit):
+    def _run_next_batch(self, domain, process, handle_error, commit, lock):
         """Lock and process the next subscriptions, again when another transaction got in the way.
 
-        :return: ids of the subscriptions, what `process` returned, whether time is left
-        :rtype: tuple[list[int], list[int], bool]
+        :return: ids of the subscriptions by group, what `process` returned, whether time is left
+        :rtype: tuple[list[list[int]], list[int], bool]
         """
         for attempt in range(const.MAX_CONCURRENCY_RETRIES):
             try:
-                return self._try_next_batch(domain, process, handle_error, commit)
+                return self._try_next_batch(domain, process, handle_error, commit, lock)
             except TransactionRollbackError:  # serialization failure or deadlock
                 if not commit:
                     raise
                 self.env.cr.rollback()
                 _logger.info("A batch of subscriptions met another transaction, trying again.")
                 time.sleep(random.uniform(0.0, 0.2 * 2 ** attempt))
-        return self._try_next_batch(domain, process, handle_error, commit)
+        return self._try_next_batch(domain, process, handle_error, commit, lock)
 
     @api.model
-    def _try_next_batch(self, domain, process, handle_error, commit):
+    def _try_next_batch(self, domain, process, handle_error, commit, lock):
         """Lock and process the next subscriptions.
 
         :return: see `_run_next_batch`
-        :rtype: tuple[list[int], list[int], bool]
+        :rtype: tuple[list[list[int]], list[int], bool]
         """
-        orders = self._lock_batch(domain, const.BILLING_BATCH_SIZE)
-        if not orders:
+        groups = lock(domain, const.BILLING_BATCH_SIZE)
+        if not groups:
             return [], [], True
+        orders = self.browse(order_id for group in groups for order_id in group)
         try:
             with self.env.cr.savepoint():
                 made = process(orders)
@@ -87,30 +93,67 @@ class SubscriptionBatchMixin(models.AbstractModel):
             raise
         except Exception:  # noqa: BLE001  whatever it is, find out whose it is
             _logger.info("A batch of %s subscriptions failed, taking them one by one.", len(orders))
-            return orders.ids, self._run_one_by_one(domain, orders.ids, process, handle_error, commit), True
-        return orders.ids, made, self._end_batch(len(orders), commit)
+            return groups, self._run_group_by_group(domain, groups, process, handle_error, commit, lock), True
+        return groups, made, self._end_batch(len(orders), commit)
 
     @api.model
-    def _run_one_by_one(self, domain, order_ids, process, handle_error, commit):
-        """Process subscriptions each for itself, so that only the bad ones fail.
+    def _run_group_by_group(self, domain, groups, process, handle_error, commit, lock):
+        """Process the groups of a batch each for itself, so that only the bad subscriptions fail.
 
+        :param list groups: ids of the subscriptions of each group
         :return: what `process` returned
         :rtype: list[int]
         """
         made = []
-        for order_id in order_ids:
-            order = self._lock_batch(domain & Domain('id', '=', order_id), 1)
-            if not order:
-                continue  # another worker has it by now
-            try:
-                with self.env.cr.savepoint():
-                    made += process(order)
-            except DATABASE_ERRORS:
-                raise
-            except Exception as error:  # noqa: BLE001  a subscription must not stop the others
-                handle_error(order, error)
-            self._end_batch(1, commit)
+        for group in groups:
+            # Whoever holds the first of a group has it all; another worker may have it by now.
+            for locked in lock(domain & Domain('id', '=', group[0]), 1):
+                made += self.browse(locked)._process_group(process, handle_error)
+                self._end_batch(len(locked), commit)
         return made
+
+    def _process_group(self, process, handle_error):
+        """Process a locked group of subscriptions; those which fail are left behind, the others stay together.
+
+        All of it is one transaction: the locks keep other workers from the rest of the group.
+
+        :return: what `process` returned
+        :rtype: list[int]
+        """
+        try:
+            with self.env.cr.savepoint():
+                return process(self)
+        except DATABASE_ERRORS:
+            raise
+        except Exception as error:  # noqa: BLE001  a subscription must not stop the others
+            if len(self) == 1:
+                handle_error(self, error)
+                return []
+        errors = {order: error for order in self if (error := order._try_alone(process))}
+        for order, error in errors.items():
+            handle_error(order, error)
+        rest = self.filtered(lambda order: order not in errors)
+        # None is bad alone and they fail together: nothing is left but to take them apart.
+        parts = [rest] if errors else list(rest)
+        return [made for part in parts if part for made in part._process_group(process, handle_error)]
+
+    def _try_alone(self, process):
+        """Process a subscription and roll it back, to learn whether it fails.
+
+        :return: its exception
+        :rtype: Exception|None
+        """
+        savepoint = self.env.cr.savepoint()
+        try:
+            process(self)
+            self.env.cr.flush()  # what fails when it is written
+        except DATABASE_ERRORS:
+            raise
+        except Exception as error:  # noqa: BLE001  whatever it is, it is this one's
+            return error
+        finally:
+            savepoint.close(rollback=True)
+        return None
 
     @api.model
     def _end_batch(self, count, commit):
@@ -127,11 +170,22 @@ class SubscriptionBatchMixin(models.AbstractModel):
         return has_time
 
     @api.model
+    def _lock_singles(self, domain, limit):
+        """Select and lock subscriptions which are processed each for itself.
+
+        :param Domain domain: which subscriptions
+        :param int limit: how many at the most
+        :return: their ids, as groups of one
+        :rtype: list[list[int]]
+        """
+        return [order.ids for order in self._lock_batch(domain, limit)]
+
+    @api.model
     def _lock_batch(self, domain, limit):
         """Select and lock subscriptions in one statement, skipping those another worker holds.
 
         :param Domain domain: which subscriptions
-        :param int limit: how many at the most
+        :param int limit: how many at the most, None for all
         :return: the locked subscriptions, by id
         :rtype: sale.order
         """

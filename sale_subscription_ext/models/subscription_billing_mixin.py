@@ -1,4 +1,5 @@
 import logging
+from functools import partial
 
 import psycopg2
 
@@ -103,6 +104,7 @@ class SubscriptionBillingMixin(models.AbstractModel):
             lambda orders: runs._bill_orders(orders, date),
             lambda order, error: runs._fail_order(order, error, date),
             commit,
+            lock=partial(engine._lock_groups, domain),
         )
         return self.env['account.move'].browse(move_ids)
 

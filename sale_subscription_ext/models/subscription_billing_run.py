@@ -125,7 +125,7 @@ class SubscriptionBillingRun(models.Model):
             rows = self.env['subscription.billing.run.line']._read_group(
                 [('run_id', 'in', run.ids), ('invoice_count', '>', 0)],
                 ['state', 'currency_id', 'plan_id'],
-                ['__count', 'invoice_count:sum', 'amount_untaxed:sum', 'amount_tax:sum', 'amount_total:sum'],
+                ['__count', 'own_invoice_count:sum', 'amount_untaxed:sum', 'amount_tax:sum', 'amount_total:sum'],
             )
             run.totals = self.env['ir.qweb']._render(
                 'sale_subscription_ext.subscription_billing_run_totals', run._prepare_totals(rows)) if rows else False

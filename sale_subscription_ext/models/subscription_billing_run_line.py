@@ -41,7 +41,12 @@ class SubscriptionBillingRunLine(models.Model):
         default='pending',
     )
     reason = fields.Text(help="Why nothing is or was billed.")
-    invoice_count = fields.Integer(string="Invoices", help="In the preview: how many it will make.")
+    invoice_count = fields.Integer(
+        string="Invoices", aggregator=None,
+        help="On how many invoices it is or will be. Subscriptions whose plans consolidate share them.")
+    own_invoice_count = fields.Integer(
+        string="Invoices Made",
+        help="As Invoices, but an invoice of several subscriptions counts for the first of them only.")
     amount_untaxed = fields.Monetary(string="Untaxed", aggregator='sum')
     amount_tax = fields.Monetary(string="Taxes", aggregator='sum')
     amount_total = fields.Monetary(string="Total", aggregator='sum')
@@ -86,6 +91,18 @@ class SubscriptionBillingRunLine(models.Model):
         return self.order_id.action_view_invoice(invoices=self.invoice_ids)
 
     # === BUSINESS METHODS === #
+
+    def _get_lines_of_groups(self):
+        """Return the lines which are to be computed together with these: their subscriptions may share an invoice.
+
+        :rtype: subscription.billing.run.line
+        """
+        orders = self.order_id.filtered(lambda order: order.plan_id.consolidate)
+        return self.search([
+            ('run_id', 'in', self.run_id.ids), ('state', '=', 'pending'),
+            ('order_id.plan_id.consolidate', '=', True),
+            ('order_id.partner_invoice_id', 'in', orders.partner_invoice_id.ids),
+        ]) if orders else self.browse()
 
     def _preview(self):
         """Compute what billing would make of these lines' subscriptions; nothing is written but the lines."""

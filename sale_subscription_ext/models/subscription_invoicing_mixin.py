@@ -68,10 +68,8 @@ class SubscriptionInvoicingMixin(models.AbstractModel):
         """
         self.order_line.mapped('tax_ids')  # the host reads these line by line
         self.order_line.mapped('invoice_lines')
-        vals_list = []
-        for order in self:
-            invoice_date = (date or order._subscription_today()) if post else None
-            vals_list += order._prepare_subscription_invoices(rows_by_order.get(order, {}), invoice_date)
+        vals_list = [
+            invoice.vals for invoice in self._prepare_consolidated_invoices(rows_by_order, date, post)]
         moves = self._create_account_invoices(vals_list, final=False)
         rows = self.env['subscription.period'].union(*(
             rows for by_date in rows_by_order.values() for rows in by_date.values()))

@@ -88,6 +88,11 @@ class SubscriptionPlan(models.Model):
         help="Draft: invoices wait for somebody to check and post them.\n"
             "Send: invoices are posted and e-mailed to the customer.",
     )
+    consolidate = fields.Boolean(
+        string="Consolidate Invoices",
+        help="One invoice for all subscriptions of an invoice address which are due, whose plans ask for it and which"
+            " agree in delivery address, currency, journal, fiscal position, payment terms and collection mode.",
+    )
     invoice_mail_template_id = fields.Many2one(
         comodel_name='mail.template',
         string="Invoice E-mail",

@@ -1,3 +1,4 @@
+from collections import Counter, defaultdict
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -11,6 +12,8 @@ class BillingPreview(NamedTuple):
     """What billing a subscription would make, in the currency of its order."""
 
     invoice_count: int = 0
+    # As above, but an invoice of several subscriptions counts for the first of them only.
+    own_invoice_count: int = 0
     amount_untaxed: float = 0.0
     amount_tax: float = 0.0
     amount_total: float = 0.0
@@ -43,9 +46,26 @@ class SubscriptionPreviewMixin(models.AbstractModel):
             raise
         except Exception:  # noqa: BLE001  whatever it is, find out whose it is
             result = {}
-            for order in self:
-                result |= order._preview_alone(date)
+            for group in self._group_by_invoice():
+                result |= group._preview_group(date)
             return result
+
+    def _preview_group(self, date):
+        """Return what billing subscriptions which may share an invoice would make: the bad ones are left out of it.
+
+        :param datetime.date date: the as-of date
+        :rtype: dict[int, BillingPreview]
+        """
+        alone = {}
+        for order in self:
+            alone |= order._preview_alone(date)
+        good = self.filtered(lambda order: order.id in alone and not alone[order.id].reason)
+        try:
+            return {**alone, **(good._preview_together(date) if len(good) > 1 else {})}
+        except DATABASE_ERRORS:
+            raise
+        except Exception:  # noqa: BLE001  good alone and not together: billing leaves them apart, too
+            return alone
 
     def _preview_alone(self, date):
         """Return what billing one subscription would make, or why it would fail.
@@ -67,35 +87,37 @@ class SubscriptionPreviewMixin(models.AbstractModel):
         :param datetime.date date: the as-of date
         :rtype: dict[int, BillingPreview]
         """
-        result = {}
         with self._leave_no_trace():
             # The lock ends with the rollback; who is being billed by a worker isn't waited for.
             orders = self._lock_batch(Domain('id', 'in', self.ids), len(self))
             orders._determine_taxes()
-            rows_by_order = orders._open_ledger_rows(date)
-            for order in orders:
-                vals_list = order._prepare_subscription_invoices(rows_by_order.get(order, {}), date)
-                result[order.id] = order._summarise_invoices(vals_list)
+            prepared = orders._prepare_consolidated_invoices(orders._open_ledger_rows(date), date)
+            result = orders._summarise_invoices(prepared)
         return result
 
-    def _summarise_invoices(self, vals_list):
+    def _summarise_invoices(self, prepared):
         """Add up invoices which are prepared and not created.
 
-        :param list[dict] vals_list: values to create invoices with
-        :rtype: BillingPreview
+        :param list prepared: prepared invoices of these subscriptions
+        :rtype: dict[int, BillingPreview]
         """
-        self.ensure_one()
-        if not vals_list:
-            return BillingPreview(reason=self.env._("Nothing to bill."))
-        totals = [
-            self.env['account.move'].sudo().with_context(default_move_type='out_invoice').new(vals).tax_totals
-            for vals in vals_list
-        ]
-        untaxed, tax, total = (
-            self.currency_id.round(sum(invoice[key] for invoice in totals))
-            for key in ('base_amount_currency', 'tax_amount_currency', 'total_amount_currency')
-        )
-        return BillingPreview(len(vals_list), untaxed, tax, total)
+        Move = self.env['account.move'].sudo().with_context(default_move_type='out_invoice')
+        counts, untaxed, total = defaultdict(int), defaultdict(float), defaultdict(float)
+        own_counts = Counter(invoice.orders[:1] for invoice in prepared)
+        for invoice in prepared:
+            move = Move.new(invoice.vals)
+            totals = move.tax_totals
+            shares = move._get_subscription_shares(
+                invoice.orders, totals['base_amount_currency'], totals['total_amount_currency'])
+            for order, (untaxed_share, total_share) in shares.items():
+                counts[order] += 1
+                untaxed[order] += untaxed_share
+                total[order] += total_share
+        nothing = BillingPreview(reason=self.env._("Nothing to bill."))
+        return {order.id: BillingPreview(
+            counts[order], own_counts[order], order.currency_id.round(untaxed[order]),
+            order.currency_id.round(total[order] - untaxed[order]), order.currency_id.round(total[order]),
+        ) if counts[order] else nothing for order in self}
 
     def _get_blocked_reason(self):
         """Return why billing leaves a subscription alone which failed before.

@@ -1,4 +1,5 @@
 import time
+from functools import partial
 
 from psycopg2.extensions import TransactionRollbackError
 
@@ -7,6 +8,7 @@ from odoo.exceptions import UserError
 from odoo.fields import Domain
 
 from .. import const
+from .subscription_preview_mixin import BillingPreview
 
 
 class SubscriptionRunWorkMixin(models.AbstractModel):
@@ -78,6 +80,7 @@ class SubscriptionRunWorkMixin(models.AbstractModel):
         while not commit or self.try_lock_for_update(allow_referencing=True):
             lines = Line.search(
                 [('run_id', '=', self.id), ('state', '=', 'pending')], order='id', limit=const.BILLING_BATCH_SIZE)
+            lines |= lines._get_lines_of_groups()
             if not lines:
                 if self.state == 'draft':
                     self.state = 'previewed'
@@ -152,12 +155,14 @@ class SubscriptionRunWorkMixin(models.AbstractModel):
         engine = self.env['sale.order']
         todo = self.env['subscription.billing.run.line']._search([
             ('run_id', '=', self.id), ('state', '=', 'todo'), ('run_id.state', '=', 'running')])
+        domain = engine._get_due_domain(self.date) & engine._get_not_held_domain() & Domain(
+            'id', 'in', todo.subselect('order_id'))
         _made, is_done = engine._run_in_batches(
-            engine._get_due_domain(self.date) & engine._get_not_held_domain()
-            & Domain('id', 'in', todo.subselect('order_id')),
+            domain,
             lambda orders: self._bill_orders(orders, self.date),
             lambda order, error: self._fail_order(order, error, self.date),
             commit=True,
+            lock=partial(engine._lock_groups, domain),
         )
         if is_done:
             try:
@@ -210,22 +215,17 @@ class SubscriptionRunWorkMixin(models.AbstractModel):
         :param orders: subscriptions which were billed
         :param moves: their new invoices
         """
-        nothing = {'state': 'skipped', 'reason': self.env._("Nothing to bill."), 'invoice_count': 0,
-                   'amount_untaxed': 0.0, 'amount_tax': 0.0, 'amount_total': 0.0}
+        nothing = {'state': 'skipped', **BillingPreview(reason=self.env._("Nothing to bill."))._asdict()}
         values = {order: dict(nothing) for order in orders}
         for move in moves:
             sign = -move.direction_sign
             billed = move.invoice_line_ids.sale_line_ids.order_id.with_env(self.env)
-            for order in billed:
-                # The taxes of an invoice for several subscriptions are shared out by its lines.
-                lines = move.invoice_line_ids.filtered(
-                    lambda line, order=order: order in line.sale_line_ids.order_id)
-                untaxed, total = (
-                    (move.amount_untaxed, move.amount_total) if len(billed) == 1
-                    else (sum(lines.mapped('price_subtotal')), sum(lines.mapped('price_total'))))
+            shares = move._get_subscription_shares(billed, move.amount_untaxed, move.amount_total)
+            for order, (untaxed, total) in shares.items():
                 vals = values.setdefault(order, dict(nothing))
                 vals.update(state='billed', reason=False)
                 vals['invoice_count'] += 1
+                vals['own_invoice_count'] += order == billed[:1]
                 vals['amount_untaxed'] += sign * untaxed
                 vals['amount_tax'] += sign * (total - untaxed)
                 vals['amount_total'] += sign * total

@@ -54,9 +54,11 @@ print(len(moves), flush=True)
 class Scene:
     """A database with contracts of which three periods each are due."""
 
+    set_up = SET_UP
+
     def __init__(self, database: Any) -> None:
         self.database = database
-        self.run(SET_UP)
+        self.run(self.set_up)
 
     def run(self, script: str) -> str:
         """Run a script to its end and return what it printed."""
