@@ -15,6 +15,7 @@ from . import subscription_lifecycle_mixin
 from . import subscription_batch_mixin
 from . import subscription_consolidation_mixin
 from . import subscription_invoicing_mixin
+from . import subscription_obstacle_mixin
 from . import subscription_tax_mixin
 from . import subscription_forecast_mixin
 from . import subscription_billing_mixin

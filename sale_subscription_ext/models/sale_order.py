@@ -24,6 +24,7 @@ class SaleOrder(models.Model):
         'subscription.lifecycle.mixin',
         'subscription.billing.mixin',
         'subscription.invoicing.mixin',
+        'subscription.obstacle.mixin',
         'subscription.tax.mixin',
         'subscription.forecast.mixin',
         'subscription.preview.mixin',

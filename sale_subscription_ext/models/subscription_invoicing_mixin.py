@@ -93,6 +93,7 @@ class SubscriptionInvoicingMixin(models.AbstractModel):
         :rtype: dict
         :raise SubscriptionParked: when what is due can't be right
         """
+        self._check_obstacles()
         lines = self.order_line.filtered('anchor_date')
         open_rows = lines._get_open_rows()
         ledger_quantities = lines._get_ledger_quantities()

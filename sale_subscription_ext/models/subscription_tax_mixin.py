@@ -86,7 +86,8 @@ class SubscriptionTaxMixin(models.AbstractModel):
         for line in self.order_line._get_served_lines():
             if archived := line.tax_ids.filtered(lambda tax: not tax.active):
                 raise SubscriptionParked(self.env._(
-                    "%(product)s has the archived tax %(tax)s. Choose another tax on the line, then press Retry.",
+                    "%(product)s has the archived tax %(tax)s. Choose another tax on the product and on the line, then"
+                    " press Retry.",
                     product=line.product_id.display_name, tax=archived[0].name,
                 ))
 
@@ -116,7 +117,12 @@ class SubscriptionLineTaxMixin(models.AbstractModel):
         for line in self:
             key = (line.product_id, line.company_id, line.order_id.fiscal_position_id)
             if key not in cache:
-                taxes = line.product_id.taxes_id._filter_taxes_by_company(line.company_id)
+                product = line.product_id
+                # A tax which was archived without a successor is kept; billing refuses it.
+                taxes = (
+                    product.taxes_id._filter_taxes_by_company(line.company_id)
+                    or product.with_context(active_test=False).taxes_id._filter_taxes_by_company(line.company_id)
+                )
                 cache[key] = line.order_id.fiscal_position_id.map_tax(taxes)
             result[line] = cache[key]
         return result

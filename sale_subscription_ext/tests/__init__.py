@@ -1,4 +1,5 @@
 from . import test_billing
+from . import test_billing_errors
 from . import test_billing_guard
 from . import test_billing_preview
 from . import test_billing_run
