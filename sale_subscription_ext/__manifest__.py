@@ -21,6 +21,7 @@
         # Wizard views, before the views whose buttons open them.
         'wizard/subscription_change_day_views.xml',
         'wizard/subscription_close_views.xml',
+        'wizard/subscription_start_views.xml',
         # Model views.
         'views/subscription_period_views.xml',
         'views/subscription_event_views.xml',

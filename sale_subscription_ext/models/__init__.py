@@ -12,6 +12,7 @@ from . import subscription_billing_run_line
 from . import subscription_quotation_mixin
 from . import subscription_metrics_mixin
 from . import subscription_lifecycle_mixin
+from . import subscription_start_mixin
 from . import subscription_batch_mixin
 from . import subscription_consolidation_mixin
 from . import subscription_invoicing_mixin

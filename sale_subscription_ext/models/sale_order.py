@@ -22,6 +22,7 @@ class SaleOrder(models.Model):
         'subscription.batch.mixin',
         'subscription.consolidation.mixin',
         'subscription.lifecycle.mixin',
+        'subscription.start.mixin',
         'subscription.billing.mixin',
         'subscription.invoicing.mixin',
         'subscription.obstacle.mixin',

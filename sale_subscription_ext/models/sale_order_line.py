@@ -10,6 +10,7 @@ class SaleOrderLine(models.Model):
     _inherit = [
         'sale.order.line',
         'subscription.schedule.mixin',
+        'subscription.line.start.mixin',
         'subscription.change.mixin',
         'subscription.line.tax.mixin',
         'subscription.line.forecast.mixin',

@@ -105,18 +105,22 @@ class SubscriptionLifecycleMixin(models.AbstractModel):
         """Turn confirmed orders into running contracts: dates of the lines, state, movements.
 
         A `next_invoice_date` after the start says that everything before was billed elsewhere: those days are
-        left out.
+        left out. So is what the context key `sale_subscription_ext_billing_from` excludes, see
+        `_get_first_billed_day`.
 
         :raise UserError: when the dates of an order contradict each other
         """
         # An order which is created confirmed, or at once, hasn't been seen as a quotation.
         self.filtered(lambda order: not order.subscription_state).sudo().subscription_state = 'draft'
+        billing_from = self.env.context.get('sale_subscription_ext_billing_from', 'all')
         for order in self:
             order._check_start()
             start = order.start_date or order._subscription_today()
-            first_unbilled_day = max(order.next_invoice_date or start, start)
+            first_days = order.order_line._get_served_lines().sudo().grouped(
+                lambda line, start=start: line._get_first_billed_day(start, billing_from))
             order.start_date = start
-            order.order_line._get_served_lines().sudo()._start(start, first_unbilled_day)
+            for first_day, lines in first_days.items():
+                lines._start(start, first_day)
         self.sudo()._remember_taxes()  # salespeople confirm without any right in accounting
         dates = {line: line.start_date for line in self.order_line.filtered('start_date')}
         self._update_subscription_state('progress', self.env._("The subscription has started."), dates)

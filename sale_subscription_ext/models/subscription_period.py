@@ -56,6 +56,19 @@ class SubscriptionPeriod(models.Model):
         string="Credited", readonly=True, help="Posted credit notes took the whole period back.")
     invoice_id = fields.Many2one(related='invoice_line_id.move_id', string="Invoice")
     invoice_state = fields.Selection(related='invoice_id.state', string="Invoice Status")
+    billing_status = fields.Selection(
+        selection=[
+            ('open', "To Bill"),
+            ('draft', "Draft Invoice"),
+            ('posted', "Invoiced"),
+            ('paid', "Paid"),
+            ('credited', "Credited"),
+            ('waived', "Left Out"),
+        ],
+        string="Status",
+        compute='_compute_billing_status',
+        help="What became of the period, down to the state of its invoice.",
+    )
 
     # === COMPUTE METHODS === #
 
@@ -64,6 +77,20 @@ class SubscriptionPeriod(models.Model):
         for period in self:
             is_empty = not period.date_end or period.date_end == period.date_start
             period.date_last = period.date_end if is_empty else fields.Date.subtract(period.date_end, days=1)
+
+    @api.depends('state', 'is_credited', 'invoice_state', 'invoice_id.payment_state')
+    def _compute_billing_status(self):
+        for period in self:
+            # Whoever sees the period may not read the invoice behind it.
+            invoice = period.sudo().invoice_id
+            if period.state != 'billed':
+                period.billing_status = period.state
+            elif period.is_credited:
+                period.billing_status = 'credited'
+            elif invoice.state == 'draft':
+                period.billing_status = 'draft'
+            else:
+                period.billing_status = 'paid' if invoice.payment_state in ('paid', 'in_payment') else 'posted'
 
     @api.depends('date_start', 'date_end')
     @api.depends_context('lang')

@@ -15,5 +15,6 @@ from . import test_portal
 from . import test_proration
 from . import test_recurrence
 from . import test_settings
+from . import test_start
 from . import test_taxes
 from . import test_tour
