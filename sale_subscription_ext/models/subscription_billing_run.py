@@ -298,13 +298,14 @@ class SubscriptionBillingRun(models.Model):
                 ))
 
     def _get_invoices_to_review(self):
-        """Return the drafts of runs, and what was confirmed of them and isn't sent yet.
+        """Return the drafts of runs, and what was confirmed of them and is neither sent nor paid yet.
 
         :rtype: account.move
         """
         return self.env['account.move'].search([
             ('subscription_billing_run_id', 'in', self.ids), '|', ('state', '=', 'draft'),
-            '&', '&', ('state', '=', 'posted'), ('is_move_sent', '=', False),
+            '&', '&', '&', ('state', '=', 'posted'), ('is_move_sent', '=', False),
+            ('payment_state', 'not in', ('paid', 'in_payment', 'reversed')),
             ('invoice_line_ids.sale_line_ids.order_id.collection_mode', '=', 'draft'),
         ]).filtered(lambda move: not move.is_being_sent)
 

@@ -144,7 +144,8 @@ class SubscriptionObstacleMixin(models.AbstractModel):
                 )
             if not account.active:
                 return self.env._(
-                    "The income account “%(account)s” of %(product)s is archived. Choose another one, then press Retry.",
+                    "The income account “%(account)s” of %(product)s is archived. Choose another one, then press"
+                    " Retry.",
                     account=account.name, product=product.display_name,
                 )
         return ''

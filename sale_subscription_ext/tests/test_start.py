@@ -11,7 +11,7 @@ class TestStartInThePast(SaleSubscriptionCommon):
     def _ask(self, order, billing_from='all', **values):
         """Answer the dialog of the Confirm button."""
         action = order.action_ask_missed_periods()
-        wizard = self.env[action['res_model']].with_context(action['context']).create(
+        wizard = self.env[action['res_model']].with_context(**action['context']).create(
             {'billing_from': billing_from, **values})
         wizard.action_confirm()
 
@@ -127,7 +127,7 @@ class TestStartInThePast(SaleSubscriptionCommon):
             self.env, 'start_salesman', 'sales_team.group_sale_salesman', company_id=self.company.id)
         order = self._create_order(start_date='2025-11-10', user_id=salesman.id).with_user(salesman)
         action = order.action_ask_missed_periods()
-        wizard = self.env[action['res_model']].with_user(salesman).with_context(action['context']).create(
+        wizard = self.env[action['res_model']].with_user(salesman).with_context(**action['context']).create(
             {'billing_from': 'current'})
         self.assertEqual(wizard.missed_count, 3)
         wizard.action_confirm()
