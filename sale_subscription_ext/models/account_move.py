@@ -8,6 +8,8 @@ class AccountMove(models.Model):
     subscription_billing_run_id = fields.Many2one(
         comodel_name='subscription.billing.run', string="Billing Run", copy=False, readonly=True,
         index='btree_not_null', ondelete='set null')
+    # Salespeople may read their invoices but no payments: without this, the form fails on the count.
+    payment_count = fields.Integer(compute_sudo=True)
 
     # === ACTION METHODS === #
 

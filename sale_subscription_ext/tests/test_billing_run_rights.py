@@ -2,6 +2,7 @@ from odoo import fields
 from odoo.exceptions import AccessError, UserError
 from odoo.tests import Form, freeze_time, new_test_user
 from odoo.tools import mute_logger
+from odoo.tools.safe_eval import safe_eval
 
 from odoo.addons.sale_subscription_ext.tests.test_billing_run import BILLING_CRON, BillingRunCommon
 
@@ -20,6 +21,36 @@ class TestBillingRunRights(BillingRunCommon):
                      run.with_user(user).action_retry_errors):
             with self.assertRaises(AccessError), mute_logger('odoo.addons.base.models.ir_model'):
                 read()
+
+    def test_who_sells_or_reviews_can_open_the_invoice(self):
+        for group in ('sales_team.group_sale_salesman_all_leads', 'sales_team.group_sale_manager',
+                      'account.group_account_invoice'):
+            with self.subTest(group=group):
+                user = new_test_user(self.env, f'opens_{group}', group, company_id=self.company.id)
+                self._create_order(collection_mode='draft', confirm=True)
+                move = self._bill('2026-01-31').with_user(user)
+                move.invalidate_recordset()
+                self.assertEqual(move.payment_count, 0)
+
+    def test_drafts_are_reviewed_whichever_way_they_were_made(self):
+        user = new_test_user(
+            self.env, 'clerk', 'sales_team.group_sale_salesman_all_leads,account.group_account_invoice',
+            company_id=self.company.id)
+        self.monthly.collection_mode = 'draft'
+        by_run, by_hand, sent = self._create_orders(3)
+        self._start(self._create_run())
+        by_run.invoice_ids.button_cancel()
+        moves = by_hand.invoice_ids | sent.invoice_ids
+        again = by_run._bill_subscriptions()
+        action = self.env['ir.actions.act_window'].with_user(user)._for_xml_id(
+            'sale_subscription_ext.account_move_action_billing_run_review')
+        domain = safe_eval(action['domain'])
+        self.assertEqual(self.env['account.move'].with_user(user).search(domain).ids, sorted((moves | again).ids)[::-1])
+        (moves | again).with_user(user).action_validate_moves_with_confirmation()
+        sent.invoice_ids.is_move_sent = True
+        self.env['account.payment.register'].with_context(
+            active_model='account.move', active_ids=again.ids).create({})._create_payments()
+        self.assertEqual(self.env['account.move'].with_user(user).search(domain), by_hand.invoice_ids)
 
     def test_who_only_reads_accounts_may_not_start_a_run(self):
         user = new_test_user(self.env, 'auditor', 'account.group_account_readonly')
