@@ -20,6 +20,10 @@ class PreviewedPeriod(NamedTuple):
     price_unit: float
     discount: float
 
+    def is_billed(self):
+        """Return whether the period costs something, before taxes."""
+        return self.state == 'open' and bool(self.quantity * self.price_unit * (1 - self.discount / 100))
+
 
 class FollowingAmount(NamedTuple):
     """What is billed after the first invoice, taxes included."""
@@ -85,10 +89,11 @@ class SubscriptionFirstInvoiceMixin(models.AbstractModel):
             return max(self.first_invoice_total, 0.0)
         if self.subscription_state in const.RUNNING_STATES:
             # Whoever may see the invoices of the order or not.
-            invoices = self.sudo().invoice_ids.filtered(
-                lambda move: move.move_type == 'out_invoice' and move.state != 'cancel')
+            order_sudo = self.sudo()
+            invoices = order_sudo.invoice_ids.filtered(
+                lambda move: move.move_type == 'out_invoice' and move.state != 'cancel').sorted('id')
             if invoices:
-                return invoices.sorted('id')[:1].amount_total
+                return sum((invoices & order_sudo.transaction_ids.invoice_ids or invoices[:1]).mapped('amount_total'))
             return max(self._get_first_invoice().amount_total, 0.0)
         return self.amount_total
 
@@ -125,6 +130,8 @@ class SubscriptionFirstInvoiceMixin(models.AbstractModel):
         untaxed = tax = total = 0.0
         # As the billing does it: an invoice for each due date, what is sold once is on the first of them.
         for periods in by_date.values() or [()]:
+            if not one_off and not any(period.is_billed() for period in periods):
+                continue  # no invoice is made of what costs nothing, whatever fixed taxes it has
             base_lines = self._get_forecast_base_lines(periods) + one_off
             one_off = []
             totals = self._get_forecast_totals(base_lines)
