@@ -41,11 +41,41 @@ def _read(manifest: Path) -> dict[str, Any]:
     return content
 
 
+_only: set[str] = set()
+
+
+def select(wanted: list[str]) -> None:
+    """Leave out every addon but some, with those of ours they depend on.
+
+    :param wanted: names of addons; none for all
+    """
+    _only.clear()
+    all_addons.cache_clear()
+    known = {addon.name: addon for addon in all_addons()}
+    if unknown := sorted(set(wanted) - known.keys()):
+        raise Problem(f"There is no addon {', '.join(unknown)}.", f"name one of these: {', '.join(known)}.")
+    rest = list(wanted)
+    while rest:
+        name = rest.pop()
+        _only.add(name)
+        rest += [depends for depends in known[name].depends if depends in known and depends not in _only]
+    all_addons.cache_clear()
+
+
+def is_partial() -> bool:
+    """Whether addons are left out."""
+    return bool(_only)
+
+
 @cache
 def all_addons() -> tuple[Addon, ...]:
-    """Every installable addon of this repository, by name."""
+    """Every installable addon of this repository which isn't left out, by name."""
     found = (Addon(path.parent.name, path.parent, _read(path)) for path in sorted(ROOT.glob("*/__manifest__.py")))
-    addons = tuple(addon for addon in found if addon.manifest.get("installable", True))
+    addons = tuple(
+        addon
+        for addon in found
+        if addon.manifest.get("installable", True) and (not _only or addon.name in _only)
+    )
     if not addons:
         raise Problem("There is no addon in this repository: no folder with a __manifest__.py.", "add one.")
     return addons

@@ -42,6 +42,12 @@ def _parser() -> argparse.ArgumentParser:
         "test", "run every test; a skip without a reason, an error or a warning of ours in the log fails the run too"
     )
     command.add_argument("--long", action="store_true", help="run the long tests as well")
+    command.add_argument(
+        "--only",
+        action="append",
+        metavar="ADDON",
+        help="test this addon on a database without the others; may be given several times",
+    )
     command.epilog = "Everything else goes to pytest: paths, -k EXPRESSION, -x, --lf, -q …"
     add("lint", "run ruff, pylint-odoo and Odoo's own checkers over the addons")
     command = add("shell", "open a Python shell with `env` on a database")
@@ -67,7 +73,7 @@ def _dispatch(options: argparse.Namespace, rest: list[str]) -> int:
     if options.command == "run":
         return run.run(options.port, options.database or run.default_database())
     if options.command == "test":
-        return testing.test(rest, long=options.long)
+        return testing.test(rest, long=options.long, only=options.only)
     if options.command == "shell":
         return commands.shell(options.database or run.default_database())
     if options.command == "telco":

@@ -47,7 +47,8 @@ class Databases:
         ready_key = addons.short_hash(base_key, *addons.content_hashes().values())
         base, ready = f"{PREFIX}base_{base_key}", f"{PREFIX}ready_{ready_key}"
         with locks.held("templates", waiting="Waiting for another ./dev that makes the same database"):
-            self.sweep(keep={base, ready})
+            if not addons.is_partial():  # the next whole run wants its templates again
+                self.sweep(keep={base, ready})
             if ready not in self.marks():
                 if base not in self.marks():
                     self.make(

@@ -27,12 +27,14 @@ def _names_a_path(argument: str) -> bool:
     return Path(argument.partition("::")[0]).is_absolute()
 
 
-def test(arguments: list[str], *, long: bool = False) -> int:
+def test(arguments: list[str], *, long: bool = False, only: list[str] | None = None) -> int:
     """Run the tests.
 
     :param arguments: what goes to pytest; all tests where no path is among it
     :param long: run the long tests as well
+    :param only: addons to test on a database without the others, and without what those depend on
     """
+    addons.select(only or [])
     arguments = [_absolute(argument, Path.cwd()) for argument in arguments]
     if not any(_names_a_path(argument) for argument in arguments):
         arguments += [str(path) for path in addons.test_paths()]

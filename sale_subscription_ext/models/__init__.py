@@ -19,6 +19,8 @@ from . import subscription_invoicing_mixin
 from . import subscription_obstacle_mixin
 from . import subscription_tax_mixin
 from . import subscription_forecast_mixin
+from . import subscription_first_invoice_mixin
+from . import subscription_payment_mixin
 from . import subscription_billing_mixin
 from . import subscription_preview_mixin
 from . import subscription_schedule_mixin
@@ -36,3 +38,4 @@ from . import sale_order_line
 from . import account_move
 from . import account_move_send
 from . import account_move_line
+from . import payment_transaction

@@ -28,6 +28,8 @@ class SaleOrder(models.Model):
         'subscription.obstacle.mixin',
         'subscription.tax.mixin',
         'subscription.forecast.mixin',
+        'subscription.first.invoice.mixin',
+        'subscription.payment.mixin',
         'subscription.preview.mixin',
         'subscription.metrics.mixin',
     ]
@@ -80,6 +82,14 @@ class SaleOrder(models.Model):
         help="What is billed each period of the order's plan, without taxes.")
     mrr = fields.Monetary(string="MRR", compute='_compute_mrr', store=True, help="Monthly recurring revenue.")
     arr = fields.Monetary(string="ARR", compute='_compute_mrr', store=True, help="Yearly recurring revenue.")
+
+    # What a quotation asks for when it is confirmed; confirmed orders have invoices
+    first_invoice_date = fields.Date(compute='_compute_first_invoice')
+    first_invoice_untaxed = fields.Monetary(compute='_compute_first_invoice')
+    first_invoice_tax = fields.Monetary(compute='_compute_first_invoice')
+    first_invoice_total = fields.Monetary(string="Due Today", compute='_compute_first_invoice')
+    first_invoice_label = fields.Char(compute='_compute_first_invoice')
+    following_text = fields.Text(string="Then", compute='_compute_first_invoice')
 
     # Billing
     collection_mode = fields.Selection(
@@ -338,6 +348,26 @@ class SaleOrder(models.Model):
                 name=self.name, date=format_date(self.env, self.next_invoice_date),
             )
         return super()._nothing_to_invoice_error_message()
+
+    def _get_prepayment_required_amount(self):
+        """Override of `sale`: a subscription is confirmed by a payment of its first invoice, or of a part of it."""
+        amount = super()._get_prepayment_required_amount()
+        return self._get_first_prepayment(amount) if self._is_quoted_subscription() else amount
+
+    def _is_paid(self):
+        """Override of `sale`: a subscription is paid when its first invoice is."""
+        return self._is_first_invoice_paid() if self.is_subscription else super()._is_paid()
+
+    def _get_default_payment_link_values(self):
+        """Override of `sale` to ask for the first invoice of a subscription, or for what is open of it."""
+        values = super()._get_default_payment_link_values()
+        return self._prepare_payment_link_values(values) if self.is_subscription else values
+
+    def _send_payment_succeeded_for_order_mail(self):
+        """Override of `sale` to tell customers of a subscription what was paid, and not what is left of its total."""
+        subscriptions = self.filtered('is_subscription')
+        subscriptions._send_subscription_payment_mail()
+        return super(SaleOrder, self - subscriptions)._send_payment_succeeded_for_order_mail()
 
     def _get_priced_lines(self):
         """Override of `sale` to leave ended lines out of the totals."""

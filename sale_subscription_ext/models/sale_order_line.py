@@ -14,6 +14,7 @@ class SaleOrderLine(models.Model):
         'subscription.change.mixin',
         'subscription.line.tax.mixin',
         'subscription.line.forecast.mixin',
+        'subscription.line.first.invoice.mixin',
         'subscription.line.metrics.mixin',
     ]
 

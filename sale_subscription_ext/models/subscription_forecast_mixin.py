@@ -60,17 +60,8 @@ class SubscriptionForecastMixin(models.AbstractModel):
         :rtype: dict
         """
         self.ensure_one()
-        AccountTax = self.env['account.tax']
-        base_lines = []
-        for row in rows:
-            if row.state != 'open' or not row.quantity:
-                continue
-            line = row.order_line_id
-            base_lines.append({
-                **line._prepare_base_line_for_taxes_computation(**line._prepare_period_price(row)), 'row': row})
-        AccountTax._add_tax_details_in_base_lines(base_lines, self.company_id)
-        AccountTax._round_base_lines_tax_details(base_lines, self.company_id)
-        totals = AccountTax._get_tax_totals_summary(base_lines, self.currency_id, self.company_id)
+        base_lines = self._get_forecast_base_lines(rows)
+        totals = self._get_forecast_totals(base_lines)
         return {
             'order_id': self.id,
             'date': day,
@@ -88,6 +79,64 @@ class SubscriptionForecastMixin(models.AbstractModel):
                     + base_line['tax_details']['delta_total_excluded_currency']),
             } for base_line in base_lines],
         }
+
+    def _get_forecast_base_lines(self, rows):
+        """Return what the host computes taxes from for ledger rows, stored or not.
+
+        :param rows: ledger rows of this subscription
+        :return: base lines, each with its `row`
+        :rtype: list[dict]
+        """
+        self.ensure_one()
+        base_lines = []
+        for row in rows:
+            if row.state == 'open' and row.quantity:
+                line = row.order_line_id
+                base_lines.append({
+                    **line._prepare_base_line_for_taxes_computation(**line._prepare_period_price(row)), 'row': row})
+        return base_lines
+
+    def _get_forecast_totals(self, base_lines):
+        """Return the totals of an invoice with these lines, whose tax details are filled in.
+
+        :param list[dict] base_lines: base lines of the host's taxes
+        :return: the host's tax totals
+        :rtype: dict
+        """
+        self.ensure_one()
+        AccountTax = self.env['account.tax']
+        company = self.company_id or self.env.company
+        AccountTax._add_tax_details_in_base_lines(base_lines, company)
+        early_payment_lines = self._prepare_early_payment_base_lines(base_lines)
+        AccountTax._add_tax_details_in_base_lines(early_payment_lines, company)
+        all_lines = base_lines + early_payment_lines
+        AccountTax._round_base_lines_tax_details(all_lines, company)
+        return AccountTax._get_tax_totals_summary(all_lines, self.currency_id or company.currency_id, company)
+
+    def _prepare_early_payment_base_lines(self, base_lines):
+        """Return the lines by which the host takes the taxes of a discount for early payment off beforehand.
+
+        :param list[dict] base_lines: base lines with tax details
+        :return: base lines, none without such a payment term
+        :rtype: list[dict]
+        """
+        self.ensure_one()
+        term = self.payment_term_id
+        if not term.early_discount or term.early_pay_discount_computation != 'mixed' or not term.discount_percentage:
+            return []
+        AccountTax = self.env['account.tax']
+        result = []
+        for base_line in base_lines:
+            untaxed = self.currency_id.round(base_line['tax_details']['raw_total_excluded_currency'])
+            values = {
+                'record': self, 'price_unit': untaxed * term.discount_percentage / 100, 'quantity': 1.0,
+                'currency_id': self.currency_id, 'sign': 1, 'special_type': 'early_payment',
+            }
+            taxes = base_line['tax_ids'].flatten_taxes_hierarchy().filtered(lambda tax: tax.amount_type != 'fixed')
+            result.append(AccountTax._prepare_base_line_for_taxes_computation(
+                **{**values, 'price_unit': -values['price_unit'], 'tax_ids': taxes}))
+            result.append(AccountTax._prepare_base_line_for_taxes_computation(**values))
+        return result
 
     def _get_forecast_terms(self, day, totals):
         """Return when a coming invoice is to be paid.

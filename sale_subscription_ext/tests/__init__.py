@@ -7,10 +7,12 @@ from . import test_billing_run_rights
 from . import test_change
 from . import test_consolidation
 from . import test_credit
+from . import test_first_invoice
 from . import test_host
 from . import test_lifecycle
 from . import test_metrics
 from . import test_metrics_ledger
+from . import test_payment
 from . import test_portal
 from . import test_proration
 from . import test_recurrence

@@ -1,0 +1,4 @@
+from . import cart
+from . import delivery
+from . import main
+from . import payment
