@@ -110,8 +110,7 @@ class SubscriptionFirstInvoiceMixin(models.AbstractModel):
         lines = self.order_line._get_served_lines()
         if self.subscription_state in const.RUNNING_STATES:
             return self._summarise_first_invoice(lines.filtered('anchor_date'), day)
-        start = self._get_expected_start()
-        with lines._as_if_started(start, max(self.next_invoice_date or start, start)):
+        with lines._as_if_started(*self._get_expected_dates()):
             return self._summarise_first_invoice(lines, day)
 
     def _summarise_first_invoice(self, lines, day):
@@ -198,6 +197,15 @@ class SubscriptionFirstInvoiceMixin(models.AbstractModel):
         """
         self.ensure_one()
         return self.start_date or self._get_confirmation_day()
+
+    def _get_expected_dates(self):
+        """Return what `_start_subscriptions` would start the lines with: the first day served, the first one to bill.
+
+        :rtype: tuple[datetime.date, datetime.date]
+        """
+        self.ensure_one()
+        start = self._get_expected_start()
+        return start, max(self.next_invoice_date or start, start)
 
     def _get_first_billing_day(self):
         """Return the day as of which the first invoice is made.

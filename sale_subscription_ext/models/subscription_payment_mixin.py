@@ -1,4 +1,5 @@
 from odoo import models
+from odoo.tools import SQL
 
 from .. import const
 from .subscription_batch_mixin import DATABASE_ERRORS
@@ -105,9 +106,10 @@ class SubscriptionPaymentMixin(models.AbstractModel):
         engine = self.sudo()  # invoices and ledger are the engine's; who has paid may be nobody's user
         if not engine or engine._is_billing_held():
             return moves
+        # Who bills them right now is waited for. If that changed them, the host tries the payment again.
+        self.env.execute_query(SQL(
+            "SELECT id FROM sale_order WHERE id IN %s ORDER BY id FOR NO KEY UPDATE", tuple(engine.ids)))
         for order in engine.filtered(lambda order: order.subscription_state in const.RUNNING_STATES):
-            # Whoever else bills it now is waited for, or lets the payment try again.
-            order.lock_for_update(allow_referencing=True)
             if order.subscription_period_ids.filtered(lambda row: row.state == 'billed'):
                 continue
             try:
