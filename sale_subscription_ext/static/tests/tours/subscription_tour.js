@@ -61,8 +61,8 @@ registry.category("web_tour.tours").add("sale_subscription_ext_tour", {
             run: "click",
         },
         {
-            content: "The first period is billed",
-            trigger: ".o_field_widget[name=subscription_period_ids] .o_data_row:contains(Billed)",
+            content: "The first period is invoiced",
+            trigger: ".o_field_widget[name=subscription_period_ids] .o_data_row:contains(Invoiced)",
         },
         {
             content: "Close the subscription",
