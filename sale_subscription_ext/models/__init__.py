@@ -21,6 +21,10 @@ from . import subscription_preview_mixin
 from . import subscription_schedule_mixin
 from . import subscription_proration_mixin
 from . import subscription_change_mixin
+from . import subscription_amendment_line_mixin
+from . import subscription_amendment_mixin
+from . import subscription_amendment_apply_mixin
+from . import subscription_amendment_preview_mixin
 # Extensions of the host.
 from . import res_company
 from . import res_config_settings
@@ -34,3 +38,4 @@ from . import sale_order_line
 from . import account_move
 from . import account_move_send
 from . import account_move_line
+from . import sale_report

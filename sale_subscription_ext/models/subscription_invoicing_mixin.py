@@ -52,6 +52,7 @@ class SubscriptionInvoicingMixin(models.AbstractModel):
         :return: the new invoices
         :rtype: account.move
         """
+        self._apply_amendments_before_billing(date)
         self._determine_taxes()
         moves = self._invoice_rows(self._open_ledger_rows(date), date, post)
         self.filtered('billing_error')._clear_billing_error()
@@ -90,15 +91,16 @@ class SubscriptionInvoicingMixin(models.AbstractModel):
             self._issue_invoices(moves)
         return moves
 
-    def _open_ledger_rows(self, date=None):
+    def _open_ledger_rows(self, date=None, lines=None):
         """Write the ledger rows of everything which is due and move the lines on to their next periods.
 
         :param datetime.date date: the as-of date
+        :param sale.order.line lines: what is due of these lines only
         :return: {order: {bill date: rows}}, oldest first
         :rtype: dict
         :raise SubscriptionParked: when what is due can't be right
         """
-        lines = self.order_line.filtered('anchor_date')
+        lines = (self.order_line if lines is None else lines).filtered('anchor_date')
         open_rows = lines._get_open_rows()
         ledger_quantities = lines._get_ledger_quantities()
         entries, vals_list = [], []

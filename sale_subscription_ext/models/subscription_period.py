@@ -275,6 +275,32 @@ class SubscriptionPeriod(models.Model):
             })
         return vals_list
 
+    def _prepare_charges(self, start, end, terms):
+        """Prepare the rows which charge days of this one anew: those which `_prepare_credits` gives back.
+
+        :param datetime.date start: the first day served at the new terms
+        :param datetime.date end: the day after the last
+        :param dict terms: the new quantity, unit price and discount
+        :return: values of proration rows
+        :rtype: list[dict]
+        """
+        self.ensure_one()
+        line = self.order_line_id
+        vals_list = []
+        for span_start, span_end in self._get_uncredited_spans(start, end):
+            ratio = line._get_period_ratio(span_start, span_end, self.anchor_date)
+            price = line._get_price_of_part(terms, ratio, line._get_amount_of_part(terms, ratio))
+            vals_list.append({
+                'order_line_id': line.id,
+                'anchor_date': self.anchor_date,
+                'date_start': span_start,
+                'date_end': span_end,
+                'kind': 'proration',
+                'amount': line._get_untaxed_amount(price, line.tax_ids),
+                **terms,
+            })
+        return vals_list
+
     def _get_billed_terms(self):
         """Return quantity, unit price and discount of what was billed for the row, or will be.
 

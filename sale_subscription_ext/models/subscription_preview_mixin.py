@@ -71,6 +71,7 @@ class SubscriptionPreviewMixin(models.AbstractModel):
         with self._leave_no_trace():
             # The lock ends with the rollback; who is being billed by a worker isn't waited for.
             orders = self._lock_batch(Domain('id', 'in', self.ids), len(self))
+            orders._apply_amendments_before_billing(date)
             orders._determine_taxes()
             rows_by_order = orders._open_ledger_rows(date)
             for order in orders:

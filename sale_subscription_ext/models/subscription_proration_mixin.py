@@ -70,23 +70,11 @@ class SubscriptionLineProrationMixin(models.AbstractModel):
         :rtype: list[dict]
         """
         terms = {'quantity': quantity, 'price_unit': price_unit, 'discount': discount}
-        vals_list = []
-        for row in self._get_charged_rows(start, end) if quantity else ():
-            line = row.order_line_id
-            for span_start, span_end in row._get_uncredited_spans(start, end):
-                ratio = line._get_period_ratio(span_start, span_end, row.anchor_date)
-                price = line._get_price_of_part(terms, ratio, line._get_amount_of_part(terms, ratio))
-                vals_list.append({
-                    'order_line_id': line.id,
-                    'anchor_date': row.anchor_date,
-                    'date_start': span_start,
-                    'date_end': span_end,
-                    'kind': 'proration',
-                    'amount': line._get_untaxed_amount(price, line.tax_ids),
-                    **terms,
-                    **optional_values,
-                })
-        return vals_list
+        return [
+            {**vals, **optional_values}
+            for row in (self._get_charged_rows(start, end) if quantity else ())
+            for vals in row._prepare_charges(start, end, terms)
+        ]
 
     def _get_charged_rows(self, start, end):
         """Return the ledger rows by which days of these lines were charged, or are about to be.

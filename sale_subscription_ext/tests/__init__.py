@@ -1,3 +1,4 @@
+from . import test_amendment
 from . import test_billing
 from . import test_billing_guard
 from . import test_billing_preview
