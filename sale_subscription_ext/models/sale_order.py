@@ -366,8 +366,9 @@ class SaleOrder(models.Model):
         return super()._get_copiable_order_lines().filtered(lambda line: not line.end_date)
 
     def _get_update_prices_lines(self):
-        """Override of `sale` to keep the prices of running contracts."""
-        return super()._get_update_prices_lines()._filter_repriceable()
+        """Override of `sale` to keep the prices of running contracts, on their amendments too."""
+        lines = super()._get_update_prices_lines()._filter_repriceable()
+        return lines.filtered(lambda line: not line._keeps_terms_of_contract())
 
     # === MAIL === #
 

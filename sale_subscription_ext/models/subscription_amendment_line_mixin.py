@@ -234,6 +234,7 @@ class SubscriptionLineAmendmentMixin(models.AbstractModel):
 
         A line with a conflict is left alone.
         """
+        rebased = self.browse()
         for line in self.filtered('base_terms'):
             parent = line._get_amended_line()
             current = parent._get_raw_terms()
@@ -246,8 +247,12 @@ class SubscriptionLineAmendmentMixin(models.AbstractModel):
             if 'tax_ids' in values:
                 values['tax_ids'] = [Command.set(values['tax_ids'])]
             # Without the host's own ideas about prices, and also where the amendment is confirmed and waits.
-            line.with_context(sale_subscription_ext_changing=True, sale_subscription_ext_rebasing=True).write(
+            line.with_context(sale_subscription_ext_changing=True).write(
                 {**values, 'parent_line_id': parent.id, 'base_terms': current})
+            rebased |= line
+        for order in rebased.order_id:
+            order._message_log(body=self.env._(
+                "Brought up to date with what was changed on %(name)s.", name=order.subscription_id.name))
 
     def _get_rebased_terms(self, current):
         """Return the terms which the line wishes, seen from what is on the contract now.

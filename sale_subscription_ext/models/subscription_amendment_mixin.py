@@ -1,5 +1,5 @@
 from odoo import api, fields, models
-from odoo.exceptions import UserError
+from odoo.exceptions import UserError, ValidationError
 from odoo.fields import Command, Domain
 from odoo.tools import format_date
 
@@ -56,6 +56,18 @@ class SubscriptionAmendmentMixin(models.AbstractModel):
         for order in self:
             is_open = order.amendment_type and not order.applied_date and order.state != 'cancel'
             order.amendment_warning = '\n'.join(order._get_amendment_conflicts()) if is_open else False
+
+    # === CONSTRAINT METHODS === #
+
+    @api.constrains('amendment_timing', 'effective_date')
+    def _check_effective_date(self):
+        for order in self:
+            today = order._subscription_today()
+            if order.amendment_type and order.amendment_timing == 'date' and (
+                    order.effective_date and order.effective_date < today and order.state in ('draft', 'sent')):
+                raise ValidationError(self.env._(
+                    "A change of a subscription can't take effect in the past. Choose %(today)s or a later date.",
+                    today=format_date(self.env, today)))
 
     # === ACTION METHODS === #
 

@@ -291,4 +291,5 @@ class SubscriptionInvoicingMixin(models.AbstractModel):
         to_post = moves.filtered(lambda move: all(
             order.collection_mode == 'send' for order in move.line_ids.sale_line_ids.order_id))
         to_post._post(soft=False)
+        to_post._reconcile_subscription_credits()
         to_post._queue_subscription_mails()

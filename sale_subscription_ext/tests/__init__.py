@@ -1,4 +1,6 @@
 from . import test_amendment
+from . import test_amendment_conflict
+from . import test_amendment_portal
 from . import test_billing
 from . import test_billing_guard
 from . import test_billing_preview
