@@ -5,6 +5,8 @@ from typing import NamedTuple
 from odoo import api, fields, models
 from odoo.tools import format_date
 
+from .. import const
+
 
 class AmendmentPreview(NamedTuple):
     """What an amendment costs at once and from then on, if it were confirmed now, in the currency of the contract."""
@@ -68,12 +70,14 @@ class SubscriptionAmendmentPreviewMixin(models.AbstractModel):
     # === BUSINESS METHODS === #
 
     def _is_open_amendment(self):
-        """Return whether the order is an amendment which can still be applied.
+        """Return whether the order is an amendment of a running contract which can still be applied.
 
         :rtype: bool
         """
         self.ensure_one()
-        return bool(self.amendment_type and not self.applied_date and self.state != 'cancel')
+        return bool(
+            self.amendment_type and not self.applied_date and self.state != 'cancel'
+            and self.subscription_id.sudo().subscription_state in const.RUNNING_STATES)
 
     def _get_amendment_preview(self):
         """Return what an amendment costs if it were confirmed now, from the very rows which it would write.

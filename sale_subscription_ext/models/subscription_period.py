@@ -213,7 +213,8 @@ class SubscriptionPeriod(models.Model):
     # === BUSINESS METHODS - CREDITS === #
 
     def _get_uncredited_spans(self, start, end):
-        """Return the days of the row which weren't given back yet.
+        """Return the days of the row which weren't given back yet, and weren't charged anew by a later change: what
+        is free gives nothing back.
 
         :param datetime.date start: the first day to look at
         :param datetime.date end: the day after the last
@@ -221,9 +222,10 @@ class SubscriptionPeriod(models.Model):
         :rtype: list[tuple[datetime.date, datetime.date]]
         """
         self.ensure_one()
+        changes = self.order_line_id.period_ids.filtered(lambda row: row.kind == 'proration' and row.id > self.id)
         return proration.get_remaining_spans(
             max(start, self.date_start), min(end, self.date_end),
-            [(credit.date_start, credit.date_end) for credit in self._get_active_credits()],
+            [(row.date_start, row.date_end) for row in self._get_active_credits() | changes],
         )
 
     def _get_active_credits(self):

@@ -1,4 +1,5 @@
 from odoo import models
+from odoo.fields import Domain
 
 
 class SubscriptionProrationMixin(models.AbstractModel):
@@ -79,16 +80,19 @@ class SubscriptionLineProrationMixin(models.AbstractModel):
     def _get_charged_rows(self, start, end):
         """Return the ledger rows by which days of these lines were charged, or are about to be.
 
+        What cost nothing was charged too. What was left out, free by the plan, or billed elsewhere wasn't.
+
         :param datetime.date start: the first day
         :param datetime.date end: the day after the last
         :rtype: subscription.period
         """
         lines = self.filtered(lambda line: not line._is_billed_by_delivery())
+        is_free = Domain('quantity', '!=', 0) & (Domain('price_unit', '=', 0) | Domain('discount', '>=', 100))
         # The ledger is read whole, whatever the user may see of it: a part of it would give back wrong amounts.
-        return self.env['subscription.period'].sudo().search([
-            ('order_line_id', 'in', lines._origin.ids), ('kind', '!=', 'credit'), ('state', '!=', 'waived'),
-            ('is_credited', '=', False), ('date_start', '<', end), ('date_end', '>', start),
-        ], order='date_start, id')
+        return self.env['subscription.period'].sudo().search(Domain([
+            ('order_line_id', 'in', lines._origin.ids), ('kind', '!=', 'credit'), ('is_credited', '=', False),
+            ('date_start', '<', end), ('date_end', '>', start),
+        ]) & (Domain('state', '!=', 'waived') | is_free), order='date_start, id')
 
     def _get_untaxed_amount(self, price, taxes):
         """Return what quantity, unit price and discount cost without taxes.

@@ -148,6 +148,14 @@ class TestAmendment(AmendmentCommon):
         self.assertEqual(self._get_movements(order)[1:], [('contraction', '2026-02-01', -60.0)])
         self._assert_ledgers_hold(order)
 
+    def test_a_change_with_the_next_period_is_billed_with_it(self):
+        # A worked case: 7 × 29.95, later 10.
+        order = self._create_billed({'product_id': self.service.id, 'price_unit': 29.95, 'product_uom_qty': 7})
+        self.assertEqual(order.invoice_ids.amount_untaxed, 209.65)
+        self._amend(order, {0: {'product_uom_qty': 10}}, amendment_timing='next_period').action_confirm()
+        with freeze_time('2026-02-01'):
+            self.assertEqual(self._bill('2026-02-01', order).amount_untaxed, 299.5)
+
     def test_the_cron_applies_what_waits_for_its_date(self):
         order = self._create_billed()
         amendment = self._amend(

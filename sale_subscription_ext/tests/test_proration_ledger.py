@@ -59,6 +59,19 @@ class TestProrationLedger(SaleSubscriptionCommon):
             {'product_id': self.service.id, 'price_unit': 0.0}, start_date='2017-02-01', until='2017-02-01')
         self.assertFalse(self._credit(order, '2017-02-15', '2017-03-01'))
 
+    def test_a_free_line_is_charged_from_its_change_on_and_once(self):
+        # A worked case: a free plan becomes one over 29.95 in mid-February.
+        free = {'product_id': self.service.id, 'price_unit': 0.0}
+        for lines in ((free,), (free, self.support)):
+            with self.subTest(lines=len(lines)):
+                order = self._create_billed(*lines, start_date='2017-02-01', until='2017-02-01')
+                days = date(2017, 2, 15), date(2017, 3, 1)
+                move = self._change(order, *days, 1.0, 29.95, 0.0)
+                self.assertEqual(move.amount_untaxed, 14.98)
+                charges = order.order_line[0]._prepare_charge_periods(*days, 2.0, 29.95, 0.0)
+                self.assertEqual([row['amount'] for row in charges], [29.95], "The days were charged once already")
+                self.assertEqual(order.order_line[0]._prepare_credit_periods(*days)[0]['amount'], -14.98)
+
     def test_more_than_is_charged_makes_a_posted_credit_note(self):
         tax = self.company_data['default_tax_sale']
         order = self._create_billed({'product_id': self.service.id, 'tax_ids': [Command.set(tax.ids)]})
