@@ -34,11 +34,13 @@
         'views/subscription_plan_views.xml',
         'views/sale_order_template_views.xml',
         'views/sale_order_views.xml',
+        'views/subscription_amendment_views.xml',
         'views/subscription_views.xml',
         'views/res_config_settings_views.xml',
         # QWeb templates.
         'report/sale_order_templates.xml',
         'views/sale_portal_templates.xml',
+        'views/subscription_amendment_templates.xml',
         # Menus, once every action exists.
         'views/subscription_menus.xml',
     ],

@@ -11,6 +11,7 @@ STATES = [
     ('draft', "Quotation"),
     ('progress', "In Progress"),
     ('closed', "Closed"),
+    ('amendment', "Amendment"),
 ]
 
 # A contract in one of these states is served: it has MRR and is billed.

@@ -24,7 +24,12 @@ from . import subscription_payment_mixin
 from . import subscription_billing_mixin
 from . import subscription_preview_mixin
 from . import subscription_schedule_mixin
+from . import subscription_proration_mixin
 from . import subscription_change_mixin
+from . import subscription_amendment_line_mixin
+from . import subscription_amendment_mixin
+from . import subscription_amendment_apply_mixin
+from . import subscription_amendment_preview_mixin
 # Extensions of the host.
 from . import res_company
 from . import res_config_settings
@@ -39,3 +44,4 @@ from . import account_move
 from . import account_move_send
 from . import account_move_line
 from . import payment_transaction
+from . import sale_report

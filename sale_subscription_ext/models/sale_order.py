@@ -19,6 +19,9 @@ class SaleOrder(models.Model):
     _inherit = [
         'sale.order',
         'subscription.quotation.mixin',
+        'subscription.amendment.mixin',
+        'subscription.amendment.apply.mixin',
+        'subscription.amendment.preview.mixin',
         'subscription.batch.mixin',
         'subscription.consolidation.mixin',
         'subscription.lifecycle.mixin',
@@ -26,6 +29,7 @@ class SaleOrder(models.Model):
         'subscription.billing.mixin',
         'subscription.invoicing.mixin',
         'subscription.obstacle.mixin',
+        'subscription.proration.mixin',
         'subscription.tax.mixin',
         'subscription.forecast.mixin',
         'subscription.first.invoice.mixin',
@@ -118,16 +122,21 @@ class SaleOrder(models.Model):
 
     # === COMPUTE METHODS === #
 
-    @api.depends('plan_id', 'order_line.is_recurring')
+    @api.depends('plan_id', 'order_line.is_recurring', 'amendment_type')
     def _compute_is_subscription(self):
         for order in self:
-            order.is_subscription = bool(order.plan_id) and any(order.order_line.mapped('is_recurring'))
+            order.is_subscription = bool(order.plan_id) and not order.amendment_type and any(
+                order.order_line.mapped('is_recurring'))
 
-    @api.depends('state', 'is_subscription')
+    @api.depends('state', 'is_subscription', 'amendment_type')
     def _compute_subscription_state(self):
-        """Quotations with a plan are drafts; from the confirmation on, `_update_subscription_state` decides."""
+        """Quotations with a plan are drafts; from the confirmation on, `_update_subscription_state` decides.
+        Amendments stay amendments.
+        """
         for order in self:
-            if order.state in ('draft', 'sent'):
+            if order.amendment_type:
+                order.subscription_state = order.state != 'cancel' and 'amendment'
+            elif order.state in ('draft', 'sent'):
                 order.subscription_state = 'draft' if order.is_subscription else False
             else:
                 order.subscription_state = order.subscription_state
@@ -153,7 +162,7 @@ class SaleOrder(models.Model):
         for order in running:
             dates = [line._get_next_bill_date() for line in order.order_line]
             dates += [
-                line._get_bill_date(row.date_start, row.date_end)
+                line._get_row_bill_date(row)
                 for line in order.order_line for row in open_rows.get(line, ())
             ]
             order.next_invoice_date = min((day for day in dates if day), default=False)
@@ -254,6 +263,8 @@ class SaleOrder(models.Model):
         :param dict vals: the wished values
         :raise UserError: saying what to do instead
         """
+        if self.env.context.get('sale_subscription_ext_changing'):
+            return
         for order in self.filtered(lambda order: order.subscription_state in const.RUNNING_STATES):
             for name in signed:
                 field = order._fields[name]
@@ -281,19 +292,30 @@ class SaleOrder(models.Model):
     # === ACTION METHODS === #
 
     def _confirmation_error_message(self):
-        """Override of `sale` to refuse recurring products without a plan."""
-        return super()._confirmation_error_message() or self._get_missing_plan_message()
+        """Override of `sale` to refuse recurring products without a plan, and changes which can't be made."""
+        message = super()._confirmation_error_message() or self._get_missing_plan_message()
+        if not message and self.amendment_type:
+            message = '\n'.join(self._get_amendment_conflicts())
+        return message
 
     def _action_confirm(self):
-        """Override of `sale` to turn orders with recurring lines into running contracts."""
-        result = super()._action_confirm()
-        self._complete_plans()
-        self.filtered('is_subscription')._start_subscriptions()
+        """Override of `sale` to turn orders with recurring lines into running contracts, and to apply amendments.
+
+        What the host and other addons do with confirmed lines, they do with the lines of the contract.
+        """
+        amendments = self.filtered('amendment_type')
+        orders = self - amendments
+        result = super(SaleOrder, orders)._action_confirm()
+        orders._complete_plans()
+        orders.filtered('is_subscription')._start_subscriptions()
+        amendments._confirm_amendments()
         return result
 
     def _action_cancel(self):
-        """Override of `sale`: a contract which was billed is closed, not cancelled."""
-        self.filtered(lambda order: order.subscription_state not in (False, 'draft'))._withdraw_start()
+        """Override of `sale`: a contract which was billed is closed, not cancelled; so is a change which was made."""
+        amendments = self.filtered('amendment_type')
+        amendments._cancel_amendments()
+        (self - amendments).filtered(lambda order: order.subscription_state not in (False, 'draft'))._withdraw_start()
         return super()._action_cancel()
 
     # === BUSINESS METHODS === #
@@ -378,8 +400,9 @@ class SaleOrder(models.Model):
         return super()._get_copiable_order_lines().filtered(lambda line: not line.end_date)
 
     def _get_update_prices_lines(self):
-        """Override of `sale` to keep the prices of running contracts."""
-        return super()._get_update_prices_lines()._filter_repriceable()
+        """Override of `sale` to keep the prices of running contracts, on their amendments too."""
+        lines = super()._get_update_prices_lines()._filter_repriceable()
+        return lines.filtered(lambda line: not line._keeps_terms_of_contract())
 
     # === MAIL === #
 

@@ -106,6 +106,25 @@ class SubscriptionPlan(models.Model):
         help="Send the e-mails of the stages, such as the confirmation of a closing, to the customer.",
     )
 
+    # Changes
+    downgrade_policy = fields.Selection(
+        selection=[
+            ('period_end', "With the next period"),
+            ('credit', "At once, unused days are credited"),
+            ('no_credit', "At once, nothing is credited"),
+        ],
+        string="Downgrades",
+        required=True,
+        default='period_end',
+        help="When a change which lowers the monthly value takes effect. Upgrades take effect at once.",
+    )
+    switchable_plan_ids = fields.Many2many(
+        comodel_name='subscription.plan', relation='subscription_plan_switchable_rel',
+        column1='plan_id', column2='switchable_plan_id', string="Can Switch To", check_company=True,
+        domain="[('id', '!=', id)]",
+        help="The plans which customers may switch to.",
+    )
+
     # Relations
     pricelist_item_ids = fields.One2many(
         comodel_name='product.pricelist.item', inverse_name='plan_id', string="Prices")

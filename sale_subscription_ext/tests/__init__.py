@@ -1,3 +1,6 @@
+from . import test_amendment
+from . import test_amendment_conflict
+from . import test_amendment_portal
 from . import test_billing
 from . import test_billing_errors
 from . import test_billing_guard
@@ -15,6 +18,7 @@ from . import test_metrics_ledger
 from . import test_payment
 from . import test_portal
 from . import test_proration
+from . import test_proration_ledger
 from . import test_recurrence
 from . import test_settings
 from . import test_start
