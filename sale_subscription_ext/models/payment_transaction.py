@@ -12,9 +12,10 @@ class PaymentTransaction(models.Model):
         """Override of `sale` to make first invoices which wait for review once the payment is there: the host posts
         whatever is linked before.
         """
-        super()._post_process()
+        result = super()._post_process()
         self._get_paid_contracts().filtered(
             lambda order: not order._is_posting_invoices())._bill_first_invoices()
+        return result
 
     def _check_amount_and_confirm_order(self):
         """Override of `sale` to bill the first invoice of a subscription which this payment confirms, and link it to

@@ -13,7 +13,8 @@ TODAY = date(2026, 6, 16)
 
 # Every example makes an order and its invoices, so a failing one is shown as it is and not made smaller.
 few = settings(
-    deadline=None, database=None, derandomize=not LONG, max_examples=300 if LONG else 40, phases=(Phase.explicit, Phase.generate),
+    deadline=None, database=None, derandomize=not LONG, max_examples=300 if LONG else 40,
+    phases=(Phase.explicit, Phase.generate),
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 
 schedules = st.fixed_dictionaries({

@@ -19,9 +19,10 @@ class SaleOrder(models.Model):
 
         :raise ValidationError: when a recurring product has no plan
         """
-        super()._check_cart_is_ready_to_be_paid()
+        result = super()._check_cart_is_ready_to_be_paid()
         if message := self._get_missing_plan_message():
             raise ValidationError(message)
+        return result
 
     # === BUSINESS METHODS - AMOUNTS === #
 
