@@ -12,6 +12,16 @@ from . import subscription_billing_run_line
 from . import subscription_quotation_mixin
 from . import subscription_metrics_mixin
 from . import subscription_lifecycle_mixin
+from . import subscription_trial_mixin
+from . import subscription_term_mixin
+from . import subscription_pause_mixin
+from . import subscription_renewal_mixin
+from . import subscription_close_mixin
+from . import subscription_transfer_mixin
+from . import subscription_option_mixin
+from . import subscription_mail_mixin
+from . import subscription_notice_mixin
+from . import subscription_setup_mixin
 from . import subscription_batch_mixin
 from . import subscription_invoicing_mixin
 from . import subscription_tax_mixin
