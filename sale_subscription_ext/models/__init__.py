@@ -29,6 +29,7 @@ from . import subscription_forecast_mixin
 from . import subscription_billing_mixin
 from . import subscription_preview_mixin
 from . import subscription_schedule_mixin
+from . import subscription_proration_mixin
 from . import subscription_change_mixin
 # Extensions of the host.
 from . import res_company

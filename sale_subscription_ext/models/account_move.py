@@ -66,8 +66,7 @@ class AccountMove(models.Model):
             # Accountants have no right on the ledger, which follows their invoices.
             periods = line.sudo().subscription_period_ids
             new_line = new_move.invoice_line_ids.filtered(
-                lambda other, line=line: other.sale_line_ids == line.sale_line_ids
-                and other.service_start_date == line.service_start_date)
+                lambda other, line=line: other._is_for_period_of(line))
             if periods and new_line:
                 periods.write({'invoice_line_id': new_line[0].id, 'is_credited': False})
                 periods._update_from_invoice_lines()

@@ -36,6 +36,7 @@ class SaleOrder(models.Model):
         'subscription.notice.mixin',
         'subscription.billing.mixin',
         'subscription.invoicing.mixin',
+        'subscription.proration.mixin',
         'subscription.tax.mixin',
         'subscription.forecast.mixin',
         'subscription.preview.mixin',
@@ -150,7 +151,7 @@ class SaleOrder(models.Model):
         for order in running:
             dates = [line._get_next_bill_date() for line in order.order_line]
             dates += [
-                line._get_bill_date(row.date_start, row.date_end)
+                line._get_row_bill_date(row)
                 for line in order.order_line for row in open_rows.get(line, ())
             ]
             order.next_invoice_date = min((day for day in dates if day), default=False)

@@ -10,6 +10,7 @@ class SaleOrderLine(models.Model):
     _inherit = [
         'sale.order.line',
         'subscription.schedule.mixin',
+        'subscription.line.proration.mixin',
         'subscription.change.mixin',
         'subscription.setup.mixin',
         'subscription.line.renewal.mixin',
@@ -279,4 +280,4 @@ class SaleOrderLine(models.Model):
             rows = self.env['subscription.period'].union(*(period.row for period in due))
             unbilled = self._get_period_quantity(self._get_ledger_quantities()[self]) if len(rows) < len(due) else 0.0
             return unbilled + sum(rows.mapped('quantity'))
-        return sum(period.row.quantity if period.row else self.product_uom_qty for period in due)
+        return sum(period.row._get_signed_quantity() if period.row else self.product_uom_qty for period in due)

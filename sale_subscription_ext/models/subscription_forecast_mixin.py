@@ -42,7 +42,7 @@ class SubscriptionForecastMixin(models.AbstractModel):
         ledger_quantities = lines._get_ledger_quantities()
         for line in lines:
             for row in open_rows.get(line, ()):
-                rows_by_date.setdefault(line._get_bill_date(row.date_start, row.date_end), []).append(row)
+                rows_by_date.setdefault(line._get_row_bill_date(row), []).append(row)
             for day, vals in line._get_forecast_periods(periods, ledger_quantities[line]):
                 rows_by_date.setdefault(day, []).append(self.env['subscription.period'].new(vals))
         billed = sorted(
@@ -66,8 +66,7 @@ class SubscriptionForecastMixin(models.AbstractModel):
             if row.state != 'open' or not row.quantity:
                 continue
             line = row.order_line_id
-            base_lines.append({
-                **line._prepare_base_line_for_taxes_computation(**line._prepare_period_price(row)), 'row': row})
+            base_lines.append({**line._prepare_period_base_line(row), 'row': row})
         AccountTax._add_tax_details_in_base_lines(base_lines, self.company_id)
         AccountTax._round_base_lines_tax_details(base_lines, self.company_id)
         totals = AccountTax._get_tax_totals_summary(base_lines, self.currency_id, self.company_id)

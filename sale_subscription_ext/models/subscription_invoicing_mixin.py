@@ -72,7 +72,10 @@ class SubscriptionInvoicingMixin(models.AbstractModel):
         for order in self:
             invoice_date = (date or order._subscription_today()) if post else None
             vals_list += order._prepare_subscription_invoices(rows_by_order.get(order, {}), invoice_date)
-        moves = self._create_account_invoices(vals_list, final=False)
+        moves = self._create_account_invoices(vals_list, final=True)
+        # As the host does it: only an invoice which exists knows whether it is one.
+        moves.filtered(lambda move: move.currency_id.compare_amounts(move.amount_total, 0.0) < 0) \
+            .action_switch_move_type()
         rows = self.env['subscription.period'].union(*(
             rows for by_date in rows_by_order.values() for rows in by_date.values()))
         rows.filtered('invoice_line_id')._set_billed()

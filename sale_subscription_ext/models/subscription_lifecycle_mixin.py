@@ -332,6 +332,14 @@ class SubscriptionLifecycleMixin(models.AbstractModel):
         """
         return (self.company_id[:1] or self.env.company)._get_subscription_today()
 
+    def _get_service_start(self):
+        """Return the first day of the subscription which the lines of this order belong to.
+
+        :rtype: datetime.date|bool
+        """
+        self.ensure_one()
+        return self.start_date
+
     def _get_first_unbilled_day(self):
         """Return the first day which isn't in the billing ledger yet: from when a change takes effect.
 

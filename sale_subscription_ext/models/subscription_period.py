@@ -1,6 +1,9 @@
 from odoo import api, fields, models
 from odoo.exceptions import UserError
+from odoo.fields import Command
 from odoo.tools import format_date
+
+from ..tools import proration
 
 
 class SubscriptionPeriod(models.Model):
@@ -20,6 +23,16 @@ class SubscriptionPeriod(models.Model):
         " daterange(date_start, date_end) WITH &&) WHERE (kind = 'regular')",
         "This period of the subscription is in the billing ledger already: it was billed or left out before.",
     )
+    _no_double_credit = models.Constraint(
+        "EXCLUDE USING gist (int4range(credited_period_id, credited_period_id, '[]') WITH &&,"
+        " daterange(date_start, date_end) WITH &&)"
+        " WHERE (kind = 'credit' AND state != 'waived' AND credited_period_id IS NOT NULL)",
+        "These days were given back to the customer already.",
+    )
+    _no_double_change = models.UniqueIndex(
+        "(order_line_id, date_start, amendment_id) WHERE kind = 'proration' AND amendment_id IS NOT NULL",
+        "This change of the subscription was charged already.",
+    )
     _check_dates = models.Constraint(
         'CHECK(date_end >= date_start)',
         "A billing period can't end before it starts.",
@@ -33,6 +46,15 @@ class SubscriptionPeriod(models.Model):
     company_id = fields.Many2one(related='order_line_id.company_id', store=True, index=True, precompute=True)
     currency_id = fields.Many2one(related='order_line_id.currency_id', store=True, precompute=True)
     product_id = fields.Many2one(related='order_line_id.product_id')
+    amendment_id = fields.Many2one(
+        comodel_name='sale.order', string="Change", index='btree_not_null', ondelete='restrict', readonly=True,
+        help="The amendment which asks for this proration or credit.")
+    credited_period_id = fields.Many2one(
+        comodel_name='subscription.period', string="Credit Of", index='btree_not_null', ondelete='restrict',
+        readonly=True, help="The billed period of which this credit gives days back.")
+    credit_ids = fields.One2many(
+        comodel_name='subscription.period', inverse_name='credited_period_id', string="Credits")
+    anchor_date = fields.Date(string="Billing Day", help="The date which the period was counted from.")
     date_start = fields.Date(string="From", required=True)
     date_end = fields.Date(string="End (exclusive)", required=True, help="The first day after the period.")
     date_last = fields.Date(string="To", compute='_compute_date_last')
@@ -46,10 +68,11 @@ class SubscriptionPeriod(models.Model):
         required=True,
         default='open',
     )
+    # Of the whole period; of a credit, of the part which is given back.
     quantity = fields.Float(digits='Product Unit')
     price_unit = fields.Float(string="Unit Price", digits='Product Price')
     discount = fields.Float(string="Discount (%)", digits='Discount')
-    amount = fields.Monetary(help="Untaxed, as on the invoice line.")
+    amount = fields.Monetary(help="Untaxed, as on the invoice line; credits are negative.")
     invoice_line_id = fields.Many2one(
         comodel_name='account.move.line', index='btree_not_null', ondelete='set null')
     is_credited = fields.Boolean(
@@ -116,6 +139,23 @@ class SubscriptionPeriod(models.Model):
             last_day=format_date(self.env, self.date_last),
         )
 
+    def _get_terms(self):
+        """Return what the row asks for as an invoice line holds it.
+
+        :return: quantity, unit price and discount
+        :rtype: dict
+        """
+        self.ensure_one()
+        return {'quantity': self.quantity, 'price_unit': self.price_unit, 'discount': self.discount}
+
+    def _get_signed_quantity(self):
+        """Return the quantity of the row, negative where it gives something back.
+
+        :rtype: float
+        """
+        self.ensure_one()
+        return -self.quantity if self.kind == 'credit' else self.quantity
+
     def _get_net_amount(self):
         """Return what the whole period costs, net of the discount.
 
@@ -133,27 +173,178 @@ class SubscriptionPeriod(models.Model):
         """Take over what the invoice lines of billed rows really bill: a draft may have been edited."""
         for period in self.filtered(lambda period: period.state == 'billed'):
             invoice_line = period.invoice_line_id
-            if period.currency_id.compare_amounts(period.amount, invoice_line.price_subtotal):
-                period.amount = invoice_line.price_subtotal
-            if period.order_line_id._is_billed_by_delivery() and period.quantity != invoice_line.quantity:
+            # On a credit note a credit is positive and a charge negative: the other way round than in the ledger.
+            sign = -invoice_line.move_id.direction_sign
+            amount = sign * invoice_line.price_subtotal
+            if period.currency_id.compare_amounts(period.amount, amount):
+                period.amount = amount
+            if period.order_line_id._is_billed_by_delivery() and period.quantity != sign * invoice_line.quantity:
                 # What a reviewer took off is still to be billed.
-                period.quantity = invoice_line.quantity
+                period.quantity = sign * invoice_line.quantity
 
     def _update_credited(self):
         """Determine whether posted credit notes of the invoice took whole periods back, quantity and amount."""
         for period in self:
             invoice_line = period.invoice_line_id
-            refunds = invoice_line.move_id.reversal_move_ids.filtered(
-                lambda move: move.state == 'posted' and move.move_type == 'out_refund')
-            refund_lines = refunds.invoice_line_ids.filtered(
-                lambda line, period=period: period.order_line_id in line.sale_line_ids
-                and line.service_start_date == period.date_start)
+            refund_lines = period._get_refund_lines()
             amount = sum(refund_lines.mapped('price_subtotal'))
             period.is_credited = bool(refund_lines) and (
                 sum(refund_lines.mapped('quantity')) >= invoice_line.quantity
                 and period.currency_id.compare_amounts(abs(amount), abs(period.amount)) >= 0
             )
 
+    def _get_refund_lines(self):
+        """Return the lines of posted credit notes which take back what the invoice line of this row billed.
+
+        What the ledger itself gives back isn't among them.
+
+        :rtype: account.move.line
+        """
+        self.ensure_one()
+        refunds = self.invoice_line_id.move_id.reversal_move_ids.filtered(
+            lambda move: move.state == 'posted' and move.move_type == 'out_refund')
+        return refunds.invoice_line_ids.filtered(
+            lambda line: not line.subscription_period_ids and line._is_for_period_of(self.invoice_line_id))
+
     def _reopen(self):
         """Make billed rows due again, when their draft is deleted or cancelled."""
         self.filtered(lambda period: period.state == 'billed').state = 'open'
+
+    # === BUSINESS METHODS - CREDITS === #
+
+    def _get_uncredited_spans(self, start, end):
+        """Return the days of the row which weren't given back yet.
+
+        :param datetime.date start: the first day to look at
+        :param datetime.date end: the day after the last
+        :return: (first day, day after the last), in order
+        :rtype: list[tuple[datetime.date, datetime.date]]
+        """
+        self.ensure_one()
+        return proration.get_remaining_spans(
+            max(start, self.date_start), min(end, self.date_end),
+            [(credit.date_start, credit.date_end) for credit in self._get_active_credits()],
+        )
+
+    def _get_active_credits(self):
+        """Return the credits of these rows which count.
+
+        :rtype: subscription.period
+        """
+        return self.credit_ids.filtered(lambda credit: credit.state != 'waived')
+
+    def _prepare_credits(self, start, end):
+        """Prepare the rows which give days of this one back.
+
+        In proportion to the days, rounded once for each span; the last days of a row take what earlier credits
+        left, so that all of them together give back what was billed, to the cent.
+
+        :param datetime.date start: the first day to give back
+        :param datetime.date end: the day after the last
+        :return: values of credit rows
+        :rtype: list[dict]
+        """
+        self.ensure_one()
+        line = self.order_line_id
+        billed = self._get_billed_terms()
+        total = line._get_amount_of_part(billed)
+        remaining = total - self._get_amount_given_back()
+        # More than everything was given back by accountants: there is nothing to take again.
+        spans = self._get_uncredited_spans(start, end) if total * remaining > 0 else []
+        is_last = spans == self._get_uncredited_spans(self.date_start, self.date_end)
+        vals_list = []
+        for index, (span_start, span_end) in enumerate(spans):
+            terms, ratio = self._get_terms_of_span(billed, span_start, span_end)
+            amount = line._get_amount_of_part(terms, ratio)
+            if (is_last and index == len(spans) - 1) or abs(amount) > abs(remaining):
+                amount = remaining
+            amount = line.currency_id.round(amount)
+            remaining -= amount
+            if line.currency_id.is_zero(amount):
+                continue
+            price = line._get_price_of_part(terms, ratio, amount)
+            vals_list.append({
+                'order_line_id': line.id,
+                'credited_period_id': self.id,
+                'anchor_date': self.anchor_date,
+                'date_start': span_start,
+                'date_end': span_end,
+                'kind': 'credit',
+                'amount': -line._get_untaxed_amount(price, self._get_credited_taxes()),
+                **price,
+            })
+        return vals_list
+
+    def _get_billed_terms(self):
+        """Return quantity, unit price and discount of what was billed for the row, or will be.
+
+        :rtype: dict
+        """
+        self.ensure_one()
+        invoice_line = self.invoice_line_id
+        if self.state != 'billed':
+            return self.order_line_id._prepare_period_price(self)
+        sign = -invoice_line.move_id.direction_sign
+        return {
+            'quantity': sign * invoice_line.quantity,
+            'price_unit': invoice_line.price_unit,
+            'discount': invoice_line.discount,
+        }
+
+    def _get_terms_of_span(self, billed, start, end):
+        """Return what a part of the row is to be counted from, and which part it is.
+
+        Those are the terms of the whole natural period, as long as the row was billed at them: a new charge for the
+        same days at the same terms is the same to the cent. A row whose draft was edited is shared out itself.
+
+        :param dict billed: see `_get_billed_terms`
+        :param datetime.date start: the first day of the part
+        :param datetime.date end: the day after the last
+        :return: quantity, unit price and discount; the part
+        :rtype: tuple[dict, fractions.Fraction]
+        """
+        self.ensure_one()
+        line = self.order_line_id
+        ratio = line._get_period_ratio(start, end, self.anchor_date)
+        asked = line._prepare_period_price(self)
+        if line.currency_id.compare_amounts(
+                line._get_amount_of_part(asked), line._get_amount_of_part(billed)) == 0:
+            return self._get_terms(), ratio
+        return billed, ratio / line._get_period_ratio(self.date_start, self.date_end, self.anchor_date)
+
+    def _get_amount_given_back(self):
+        """Return what was given back of the row already: by credits of the ledger, by credit notes of accountants.
+
+        :return: as the unit price is: with taxes where they are included
+        :rtype: float
+        """
+        self.ensure_one()
+        parts = [credit._get_terms() for credit in self._get_active_credits()]
+        parts += [
+            {'quantity': line.quantity, 'price_unit': line.price_unit, 'discount': line.discount}
+            for line in self._get_refund_lines()
+        ]
+        return sum(map(self.order_line_id._get_amount_of_part, parts))
+
+    def _get_credited_taxes(self):
+        """Return the taxes with which a credit is given back: those which were billed.
+
+        :rtype: account.tax
+        """
+        self.ensure_one()
+        billed = self.credited_period_id or self
+        return billed.invoice_line_id.tax_ids if billed.state == 'billed' else billed.order_line_id.tax_ids
+
+    def _prepare_credit_taxes(self):
+        """Prepare what differs on the invoice line of a credit from that of a charge.
+
+        :rtype: dict
+        """
+        self.ensure_one()
+        if self.kind != 'credit':
+            return {}
+        return {
+            'tax_ids': [Command.set(self._get_credited_taxes().ids)],
+            'extra_tax_data': self.env['account.tax']._reverse_quantity_base_line_extra_tax_data(
+                self.order_line_id.extra_tax_data),
+        }

@@ -11,6 +11,7 @@ from . import test_metrics
 from . import test_metrics_ledger
 from . import test_portal
 from . import test_proration
+from . import test_proration_ledger
 from . import test_recurrence
 from . import test_settings
 from . import test_taxes

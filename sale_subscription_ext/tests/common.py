@@ -111,6 +111,6 @@ class SaleSubscriptionCommon(AccountTestInvoicingCommon):
                 self.assertEqual(row.date_start, day, "The ledger must have neither gap nor overlap")
                 day = row.date_end
             self.assertEqual(line.next_period_start, day, "The next period must follow the ledger")
-            billed = rows.filtered(lambda row: row.state == 'billed')
-            for row in billed:
-                self.assertEqual(row.amount, row.invoice_line_id.price_subtotal)
+            for row in line.period_ids.filtered(lambda row: row.state == 'billed'):
+                invoice_line = row.invoice_line_id
+                self.assertEqual(row.amount, -invoice_line.move_id.direction_sign * invoice_line.price_subtotal)
