@@ -125,8 +125,7 @@ class SaleOrder(models.Model):
         """
         for order in self:
             if order.state in ('draft', 'sent'):
-                quotation = 'renewal' if order.subscription_id else 'draft'
-                order.subscription_state = quotation if order.is_subscription else False
+                order.subscription_state = order._get_quotation_state() if order.is_subscription else False
             else:
                 order.subscription_state = order.subscription_state
 

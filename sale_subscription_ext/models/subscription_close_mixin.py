@@ -207,7 +207,8 @@ class SubscriptionCloseMixin(models.AbstractModel):
             if rows:
                 moves |= order._invoice_change_rows(rows, invoice_date)
         if is_refunded:
-            moves._refund_subscription_credit()
+            # Asked for once this is committed: what a provider did can't be rolled back.
+            moves.filtered(lambda move: move.move_type == 'out_refund').subscription_refund_state = 'wanted'
         return moves
 
     def _prepare_unused_credits(self, start, end=None):

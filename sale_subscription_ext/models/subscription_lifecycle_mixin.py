@@ -162,7 +162,8 @@ class SubscriptionLifecycleMixin(models.AbstractModel):
         :raise UserError: when the dates of an order contradict each other
         """
         # An order which is created confirmed, or at once, hasn't been seen as a quotation.
-        self.filtered(lambda order: not order.subscription_state).sudo().subscription_state = 'draft'
+        for order in self.filtered(lambda order: not order.subscription_state).sudo():
+            order.subscription_state = order._get_quotation_state()
         renewals = self.filtered(lambda order: order.subscription_state == 'renewal')
         renewals._confirm_renewals()
         starting = self - renewals
@@ -270,7 +271,8 @@ class SubscriptionLifecycleMixin(models.AbstractModel):
             _made, is_done = self.env['sale.order']._run_in_batches(
                 get_domain(), process, lambda order, error: order._log_lifecycle_error(error), commit=True)
             if not is_done:
-                break
+                return
+        self.env['account.move']._refund_wanted()
 
     @api.model
     def _get_lifecycle_steps(self):
@@ -332,13 +334,23 @@ class SubscriptionLifecycleMixin(models.AbstractModel):
         """
         return (self.company_id[:1] or self.env.company)._get_subscription_today()
 
+    def _get_quotation_state(self):
+        """Return the state of this order as long as it isn't confirmed.
+
+        :rtype: str
+        """
+        self.ensure_one()
+        return 'renewal' if self.subscription_id else 'draft'
+
     def _get_service_start(self):
         """Return the first day of the subscription which the lines of this order belong to.
 
         :rtype: datetime.date|bool
         """
         self.ensure_one()
-        return self.start_date
+        # Who reads a renewal may not see the first contract of its chain.
+        first = self.origin_order_id.sudo() or self
+        return first.trial_end_date or first.start_date
 
     def _get_first_unbilled_day(self):
         """Return the first day which isn't in the billing ledger yet: from when a change takes effect.

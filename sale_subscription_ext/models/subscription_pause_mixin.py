@@ -54,8 +54,8 @@ class SubscriptionPauseMixin(models.AbstractModel):
         :param datetime.date paused_until: the first day served again, None for an open-ended pause
         :raise UserError: when the dates contradict each other
         """
-        due = self.browse()
         engine = self.sudo()  # the right on the orders was checked; dates and ledger are the engine's
+        due = engine.browse()
         for order in engine:
             today = order._subscription_today()
             is_paused = order.subscription_state == 'paused'

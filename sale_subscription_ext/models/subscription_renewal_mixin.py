@@ -150,18 +150,19 @@ class SubscriptionRenewalMixin(models.AbstractModel):
             raise UserError(self.env._(
                 "%(name)s renews %(parent)s, which isn't running. Resume or reopen that one first, or cancel this"
                 " renewal and make a new quotation.", name=self.name, parent=parent.name))
-        parent._check_no_waiting_renewal()
+        parent._check_no_waiting_renewal(self)
         if parent.company_id != self.company_id:
             raise UserError(self.env._(
                 "%(name)s renews %(parent)s of another company. Make a new quotation instead.",
                 name=self.name, parent=parent.name))
 
-    def _check_no_waiting_renewal(self):
+    def _check_no_waiting_renewal(self, renewal=None):
         """Refuse to renew what is about to be renewed.
 
+        :param sale.order renewal: the one which is being confirmed
         :raise UserError: naming the renewal
         """
-        if waiting := self._get_waiting_renewals():
+        if waiting := self._get_waiting_renewals() - (renewal or self.browse()):
             raise UserError(self.env._(
                 "%(renewal)s is confirmed already and renews %(name)s. Cancel it first.",
                 renewal=waiting[0].name, name=waiting[0].subscription_id.name))
@@ -171,7 +172,7 @@ class SubscriptionRenewalMixin(models.AbstractModel):
 
         :rtype: sale.order
         """
-        return self.sudo().renewal_ids.filtered(
+        return self.sudo().renewal_ids.filtered(  # whoever asks may not see them
             lambda order: order.state == 'sale' and order.subscription_state == 'renewal')
 
     def _cancel_waiting_renewals(self):
