@@ -38,7 +38,7 @@ class SubscriptionTermMixin(models.AbstractModel):
         for order in self:
             template = order.sale_order_template_id
             source = template if template.term_value else order.plan_id
-            if order.state not in ('draft', 'sent'):
+            if order._origin and order.state not in ('draft', 'sent'):
                 source = order  # confirmed as it was agreed
             order.term_value = source.term_value
             order.term_unit = source.term_unit

@@ -12,6 +12,7 @@ from . import test_pause
 from . import test_renewal
 from . import test_trial
 from . import test_term
+from . import test_lifecycle_cron
 from . import test_hand_over
 from . import test_setup_fee
 from . import test_metrics

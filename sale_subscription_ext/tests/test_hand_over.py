@@ -42,7 +42,7 @@ class TestHandOver(SaleSubscriptionCommon):
     def test_the_old_customer_reads_the_contract_no_more(self):
         order = self._create_order(confirm=True)
         token = order._portal_ensure_token()
-        self.assertIn(self.partner, order.message_partner_ids)
+        order.message_subscribe(self.partner.ids)
         self._hand_over(order, partner_id=self.other.id)
         self.assertNotIn(self.partner, order.message_partner_ids)
         self.assertIn(self.other, order.message_partner_ids)

@@ -60,7 +60,8 @@ class TestSetupFee(SaleSubscriptionCommon):
     def test_a_copy_has_the_setup_fee_once(self):
         copy = self._create_order(self.service, self.support).copy()
         self.assertEqual([line[0] for line in self._get_lines(copy)], ["Hosting", "Setting up", "Support"])
-        self.assertEqual(copy.order_line[1].setup_parent_id, copy.order_line[0])
+        line, setup_line, _support = copy.order_line.sorted()
+        self.assertEqual(setup_line.setup_parent_id, line)
 
     def test_the_form_shows_the_setup_fee_after_saving(self):
         with Form(self.env['sale.order']) as form:
