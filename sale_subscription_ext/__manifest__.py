@@ -22,6 +22,9 @@
         'wizard/subscription_change_day_views.xml',
         'wizard/subscription_close_views.xml',
         'wizard/subscription_start_views.xml',
+        'wizard/subscription_hand_over_views.xml',
+        'wizard/subscription_pause_views.xml',
+        'wizard/subscription_resume_views.xml',
         # Model views.
         'views/subscription_period_views.xml',
         'views/subscription_event_views.xml',

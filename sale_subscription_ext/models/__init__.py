@@ -13,6 +13,17 @@ from . import subscription_quotation_mixin
 from . import subscription_metrics_mixin
 from . import subscription_lifecycle_mixin
 from . import subscription_start_mixin
+from . import subscription_trial_mixin
+from . import subscription_term_mixin
+from . import subscription_pause_mixin
+from . import subscription_renewal_mixin
+from . import subscription_close_mixin
+from . import subscription_transfer_mixin
+from . import subscription_option_mixin
+from . import subscription_mail_mixin
+from . import subscription_refund_mixin
+from . import subscription_notice_mixin
+from . import subscription_setup_mixin
 from . import subscription_batch_mixin
 from . import subscription_consolidation_mixin
 from . import subscription_invoicing_mixin

@@ -3,7 +3,8 @@ from odoo.exceptions import UserError
 
 
 class AccountMove(models.Model):
-    _inherit = 'account.move'
+    _name = 'account.move'
+    _inherit = ['account.move', 'subscription.refund.mixin']
 
     subscription_billing_run_id = fields.Many2one(
         comodel_name='subscription.billing.run', string="Billing Run", copy=False, readonly=True,

@@ -3,6 +3,7 @@ from odoo.exceptions import UserError
 from odoo.tools import format_date
 
 from .. import const
+from .subscription_transfer_mixin import OWNER_FIELDS
 
 # What a running contract was signed for; another value is another contract.
 SIGNED_FIELDS = ('plan_id', 'start_date', 'company_id', 'currency_id')
@@ -11,6 +12,9 @@ SIGNED_FIELDS = ('plan_id', 'start_date', 'company_id', 'currency_id')
 ENGINE_FIELDS = frozenset({
     'subscription_state', 'next_invoice_date', 'recurring_total', 'mrr', 'arr',
     'billing_error', 'billing_error_date', 'billing_failure_count', 'billing_parked', 'close_date',
+    'trial_end_date', 'term_value', 'term_unit', 'term_end', 'term_end_date', 'commitment_end_date',
+    'paused_from', 'paused_until', 'renewal_date', 'subscription_id', 'origin_order_id',
+    'state_before_closing', 'end_date_before_closing', 'close_money', 'close_unbilled',
 })
 
 
@@ -26,6 +30,15 @@ class SaleOrder(models.Model):
         'subscription.consolidation.mixin',
         'subscription.lifecycle.mixin',
         'subscription.start.mixin',
+        'subscription.trial.mixin',
+        'subscription.term.mixin',
+        'subscription.pause.mixin',
+        'subscription.renewal.mixin',
+        'subscription.close.mixin',
+        'subscription.transfer.mixin',
+        'subscription.option.mixin',
+        'subscription.mail.mixin',
+        'subscription.notice.mixin',
         'subscription.billing.mixin',
         'subscription.invoicing.mixin',
         'subscription.obstacle.mixin',
@@ -39,7 +52,7 @@ class SaleOrder(models.Model):
     ]
 
     _next_invoice_date_idx = models.Index(
-        "(next_invoice_date, company_id) WHERE subscription_state = 'progress'")
+        "(next_invoice_date, company_id) WHERE next_invoice_date IS NOT NULL")
 
     # Plan and state
     plan_id = fields.Many2one(
@@ -114,12 +127,6 @@ class SaleOrder(models.Model):
         copy=False, readonly=True, help="Billing leaves this subscription alone until somebody presses Retry.")
     subscription_warning = fields.Text(compute='_compute_subscription_warning')
 
-    # End
-    close_reason_id = fields.Many2one(
-        comodel_name='subscription.close.reason', copy=False, tracking=True, ondelete='restrict')
-    close_note = fields.Text(copy=False)
-    close_date = fields.Date(string="Closing Date", copy=False)
-
     # === COMPUTE METHODS === #
 
     @api.depends('plan_id', 'order_line.is_recurring', 'amendment_type')
@@ -128,16 +135,16 @@ class SaleOrder(models.Model):
             order.is_subscription = bool(order.plan_id) and not order.amendment_type and any(
                 order.order_line.mapped('is_recurring'))
 
-    @api.depends('state', 'is_subscription', 'amendment_type')
+    @api.depends('state', 'is_subscription', 'amendment_type', 'subscription_id')
     def _compute_subscription_state(self):
-        """Quotations with a plan are drafts; from the confirmation on, `_update_subscription_state` decides.
-        Amendments stay amendments.
+        """Quotations with a plan are drafts or renewals; from the confirmation on, `_update_subscription_state`
+        decides. Amendments stay amendments.
         """
         for order in self:
             if order.amendment_type:
                 order.subscription_state = order.state != 'cancel' and 'amendment'
             elif order.state in ('draft', 'sent'):
-                order.subscription_state = 'draft' if order.is_subscription else False
+                order.subscription_state = order._get_quotation_state() if order.is_subscription else False
             else:
                 order.subscription_state = order.subscription_state
 
@@ -151,11 +158,11 @@ class SaleOrder(models.Model):
             order.stage_id = stage
 
     @api.depends(
-        'subscription_state', 'end_date', 'order_line.next_period_start', 'order_line.end_date',
-        'order_line.product_uom_qty', 'subscription_period_ids.state',
+        'subscription_state', 'end_date', 'paused_from', 'renewal_date', 'order_line.next_period_start',
+        'order_line.end_date', 'order_line.product_uom_qty', 'subscription_period_ids.state',
     )
     def _compute_next_invoice_date(self):
-        running = self.filtered(lambda order: order.subscription_state in const.RUNNING_STATES)
+        running = self.filtered(lambda order: order.subscription_state in ('trial', *const.BILLED_STATES))
         open_rows = running.order_line._get_open_rows()
         for order in self - running:
             order.next_invoice_date = order.subscription_state != 'closed' and order.next_invoice_date
@@ -182,8 +189,8 @@ class SaleOrder(models.Model):
     @api.depends('plan_id')
     def _compute_collection_mode(self):
         for order in self:
-            is_running = order.subscription_state in const.RUNNING_STATES
-            order.collection_mode = order.collection_mode if is_running else order.plan_id.collection_mode
+            is_settled = order.subscription_state in const.CONTRACT_STATES
+            order.collection_mode = order.collection_mode if is_settled else order.plan_id.collection_mode
 
     @api.depends('order_line.pricelist_item_id', 'order_line.plan_id', 'order_line.is_recurring', 'plan_id', 'state')
     def _compute_subscription_warning(self):
@@ -233,7 +240,11 @@ class SaleOrder(models.Model):
         signed = [field for field in SIGNED_FIELDS if field in vals]
         if signed:
             self._check_signed(signed, vals)
-        return super().write(vals)
+        owners = self._get_owners() if vals.keys() & OWNER_FIELDS else {}
+        result = super().write(vals)
+        if owners:
+            self._record_transfers(owners)
+        return result
 
     def _check_engine_fields(self, vals):
         """Refuse to set by hand what follows from the ledgers, and to end a contract in the past.
@@ -249,6 +260,10 @@ class SaleOrder(models.Model):
                 fields=', '.join(self._fields[name]._description_string(self.env) for name in sorted(names)),
             ))
         end_date = fields.Date.to_date(vals.get('end_date'))
+        if 'end_date' in vals and (closing := confirmed.filtered(lambda order: order.subscription_state == 'closing')):
+            raise UserError(self.env._(
+                "The end of %(name)s is set by its closing. Undo the closing, or press Close for another day.",
+                name=closing[0].name))
         for order in confirmed if end_date else ():
             if end_date < max(order.start_date, order._subscription_today()):
                 raise UserError(self.env._(
@@ -265,7 +280,7 @@ class SaleOrder(models.Model):
         """
         if self.env.context.get('sale_subscription_ext_changing'):
             return
-        for order in self.filtered(lambda order: order.subscription_state in const.RUNNING_STATES):
+        for order in self.filtered(lambda order: order.subscription_state in const.CONTRACT_STATES):
             for name in signed:
                 field = order._fields[name]
                 if field.convert_to_cache(vals[name], order) != field.convert_to_cache(order[name], order):
@@ -396,8 +411,14 @@ class SaleOrder(models.Model):
         return super()._get_priced_lines().filtered(lambda line: not line.end_date)
 
     def _get_copiable_order_lines(self):
-        """Override of `sale` to leave ended lines out of a copy."""
-        return super()._get_copiable_order_lines().filtered(lambda line: not line.end_date)
+        """Override of `sale` to leave ended lines out of a copy, and what was sold once out of a renewal.
+
+        The context key `sale_subscription_ext_renewing` says that the copy is a renewal.
+        """
+        lines = super()._get_copiable_order_lines().filtered(lambda line: not line.end_date)
+        if self.env.context.get('sale_subscription_ext_renewing'):
+            return lines.filtered(self._is_renewable_line)
+        return lines
 
     def _get_update_prices_lines(self):
         """Override of `sale` to keep the prices of running contracts, on their amendments too."""
@@ -411,13 +432,18 @@ class SaleOrder(models.Model):
         result = super()._track_template(changes)
         order = self[0]
         template = order.stage_id.mail_template_id
-        if 'stage_id' in changes and template and order.plan_id.send_mails and order.partner_id.email:
-            result['stage_id'] = (template, {
-                'auto_delete_keep_log': False,
-                'subtype_id': self.env['ir.model.data']._xmlid_to_res_id('mail.mt_note'),
-                'email_layout_xmlid': 'mail.mail_notification_layout_with_responsible_signature',
-            })
+        is_told = order.id in self._get_told_order_ids()
+        if 'stage_id' in changes and template and not is_told and order._is_stage_mail_sent():
+            result['stage_id'] = (template, {'auto_delete_keep_log': False, **self._get_subscription_mail_options()})
         return result
+
+    def _find_mail_template(self):
+        """Override of `sale` to offer renewals in words of their own."""
+        self.ensure_one()
+        is_offer = self.subscription_state == 'renewal' and self.state != 'sale'
+        template = is_offer and not self.env.context.get('proforma') and self.env.ref(
+            'sale_subscription_ext.mail_template_subscription_renewal', raise_if_not_found=False)
+        return template or super()._find_mail_template()
 
     # === TOOLING === #
 

@@ -15,6 +15,8 @@ class SaleOrderLine(models.Model):
         'subscription.change.mixin',
         'subscription.line.amendment.mixin',
         'subscription.line.amendment.preview.mixin',
+        'subscription.setup.mixin',
+        'subscription.line.renewal.mixin',
         'subscription.line.tax.mixin',
         'subscription.line.forecast.mixin',
         'subscription.line.first.invoice.mixin',
@@ -84,7 +86,10 @@ class SaleOrderLine(models.Model):
                 line.plan_id = order_plan
             line.inherited_plan_id = order_plan
 
-    @api.depends('price_subtotal', 'plan_id', 'is_recurring', 'end_date', 'order_id.subscription_state')
+    @api.depends(
+        'price_subtotal', 'plan_id', 'is_recurring', 'end_date',
+        'order_id.subscription_state', 'order_id.state_before_closing', 'order_id.state',
+    )
     def _compute_mrr(self):
         for line in self:
             if not line.is_recurring or not line.plan_id or line.end_date or not line.order_id._is_mrr_counted():
@@ -167,11 +172,15 @@ class SaleOrderLine(models.Model):
     def create(self, vals_list):
         """Override of `sale` to let lines added to a running contract be served and billed."""
         lines = super().create(vals_list)
-        recurring = lines.filtered(lambda line: line.is_recurring and line.state == 'sale' and not line.anchor_date)
+        lines._add_setup_lines()
+        recurring = lines.filtered(
+            lambda line: line.is_recurring and line.state == 'sale' and not line.anchor_date
+            and line.order_id.subscription_state != 'renewal')
         if not recurring or self.env.context.get('sale_subscription_ext_starting'):
             return lines
         joining = recurring.filtered(lambda line: line._is_running())
         (recurring - joining)._check_added()
+        joining.order_id._check_not_paused()
         joining._get_served_lines()._join_contract()
         for order, order_lines in joining.grouped('order_id').items():
             order._record_mrr_movements(event_date={line: line._get_change_date() for line in order_lines})
@@ -186,11 +195,12 @@ class SaleOrderLine(models.Model):
                 "The dates of a running subscription follow from its billing and can't be set."))
         if not CHANGE_FIELDS & vals.keys() or self.env.context.get('sale_subscription_ext_changing'):
             return super().write(vals)
+        unserved = self._get_unserved(vals)
         changing = self.filtered(
             lambda line: line.order_id.subscription_state not in (False, 'draft')
             and line._is_changed_by(vals, CHANGE_FIELDS))
         changing._check_direct_change(vals)
-        changing = changing.filtered(lambda line: line.order_id.subscription_state in const.RUNNING_STATES)
+        changing = changing.filtered(lambda line: line.order_id.subscription_state in const.CONTRACT_STATES)
         served = changing.filtered('is_recurring')
         served._close_served_part()
         swapped = served.filtered(lambda line: line._is_swapped_by(vals))
@@ -201,6 +211,7 @@ class SaleOrderLine(models.Model):
         result = super(SaleOrderLine, self - swapped).write(vals)
         other._determine_again()
         (changing - swapped).filtered('is_recurring')._record_direct_change(terms)
+        (self - swapped)._update_setup_lines(unserved - swapped)
         return result
 
     @api.ondelete(at_uninstall=False)
@@ -262,7 +273,7 @@ class SaleOrderLine(models.Model):
         """
         if self.env.context.get('sale_subscription_ext_changing'):
             return self
-        return self.filtered(lambda line: not (line._origin.anchor_date and line._is_running()))
+        return self.filtered(lambda line: not line._origin.anchor_date)
 
     def _get_open_rows(self):
         """Return the ledger rows which were asked for and aren't billed: their draft was deleted or cancelled.

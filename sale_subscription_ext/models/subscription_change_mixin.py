@@ -41,8 +41,9 @@ class SubscriptionChangeMixin(models.AbstractModel):
                 "A line of a running subscription can't be turned into a one-time sale. Set its quantity to 0, and add"
                 " a new line."
             ))
+        self.order_id._check_not_paused()
         if over := self.filtered(lambda line: line.anchor_date and (
-                line.end_date or line.order_id.subscription_state not in const.RUNNING_STATES)):
+                line.end_date or line.order_id.subscription_state not in const.CONTRACT_STATES)):
             raise UserError(self.env._(
                 "%(product)s on %(order)s isn't served any more and can't be changed. Make a new quotation instead.",
                 product=over[0].product_id.display_name, order=over[0].order_id.name,
@@ -234,7 +235,7 @@ class SubscriptionChangeMixin(models.AbstractModel):
             line.sudo().end_date = line.next_period_start - timedelta(days=1)
         for order, lines in self.grouped('order_id').items():
             order._record_mrr_movements(event_date={line: dates[line] for line in lines})
-        return self.create(vals_list)
+        return self.with_context(sale_subscription_ext_no_setup=True).create(vals_list)
 
     def _determine_again(self):
         """Determine price and taxes of lines whose product, unit or plan changed before anything was billed, and

@@ -347,9 +347,9 @@ class SubscriptionScheduleMixin(models.AbstractModel):
     # === TOOLING === #
 
     def _is_running(self):
-        """Return whether the line belongs to a running contract and is served.
+        """Return whether the line recurs on a contract which was begun and hasn't ended.
 
         :rtype: bool
         """
         self.ensure_one()
-        return self.is_recurring and self.order_id.subscription_state in const.RUNNING_STATES
+        return self.is_recurring and self.order_id.subscription_state in const.CONTRACT_STATES

@@ -13,6 +13,14 @@ from . import test_credit
 from . import test_first_invoice
 from . import test_host
 from . import test_lifecycle
+from . import test_closing
+from . import test_pause
+from . import test_renewal
+from . import test_trial
+from . import test_term
+from . import test_lifecycle_cron
+from . import test_hand_over
+from . import test_setup_fee
 from . import test_metrics
 from . import test_metrics_ledger
 from . import test_payment
