@@ -1,7 +1,6 @@
 from unittest.mock import patch
 
 from odoo.exceptions import UserError
-from odoo.fields import Command
 from odoo.tests import freeze_time, new_test_user
 
 from odoo.addons.sale_subscription_ext import const
@@ -85,11 +84,7 @@ class TestBillingGuard(BillingRunCommon):
         other = self.setup_other_company(name="Far East")['company']
         other.write({'subscription_tz': 'UTC', 'subscription_max_run': 1})
         here = self._create_order(confirm=True)
-        there = self.Order.with_company(other).create([{
-            'partner_id': self.partner.id, 'company_id': other.id, 'plan_id': self.monthly.id,
-            'order_line': [Command.create({'product_id': self.service.id})],
-        } for _i in range(2)])
-        there.action_confirm()
+        there = self._create_orders_of(other, 2)
         self._run_cron(BILLING_CRON)
         self.assertEqual((len(here.invoice_ids), len(there.invoice_ids)), (1, 0))
 

@@ -33,6 +33,15 @@ class BillingRunCommon(SaleSubscriptionCommon):
     def _create_orders(self, count, **values):
         return self.Order.union(*(self._create_order(confirm=True, **values) for _i in range(count)))
 
+    def _create_orders_of(self, company, count):
+        """Create running subscriptions of another company."""
+        orders = self.Order.with_company(company).create([{
+            'partner_id': self.partner.id, 'company_id': company.id, 'plan_id': self.monthly.id,
+            'order_line': [Command.create({'product_id': self.service.id})],
+        } for _i in range(count)])
+        orders.action_confirm()
+        return orders
+
     def _set_hold(self, is_held):
         self.env['res.config.settings'].create({'subscription_billing_hold': is_held}).execute()
 
@@ -203,11 +212,7 @@ class TestBillingRunWork(BillingRunCommon):
         other = self.setup_other_company(name="Far East")['company']
         other.subscription_tz = 'UTC'
         here = self._create_order(confirm=True)
-        there = self.Order.with_company(other).create({
-            'partner_id': self.partner.id, 'company_id': other.id, 'plan_id': self.monthly.id,
-            'order_line': [Command.create({'product_id': self.service.id})],
-        })
-        there.action_confirm()
+        there = self._create_orders_of(other, 1)
         run = self._create_run(company_id=other.id)
         self.assertEqual(run.line_ids.order_id, there)
         self._start(run)

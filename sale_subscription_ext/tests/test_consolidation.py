@@ -1,7 +1,6 @@
 from unittest.mock import patch
 
 from odoo.exceptions import UserError
-from odoo.fields import Command
 from odoo.tests import freeze_time
 
 from odoo.addons.sale_subscription_ext import const
@@ -250,11 +249,7 @@ class TestConsolidation(BillingRunCommon):
         other = self.setup_other_company(name="Far East")['company']
         other.subscription_tz = 'UTC'
         self._create_orders(2)
-        there = self.Order.with_company(other).create([{
-            'partner_id': self.partner.id, 'company_id': other.id, 'plan_id': self.monthly.id,
-            'order_line': [Command.create({'product_id': self.service.id})],
-        } for _i in range(2)])
-        there.action_confirm()
+        there = self._create_orders_of(other, 2)
         self._run_cron(BILLING_CRON)
         self.assertEqual((len(there.invoice_ids), there.invoice_ids.company_id), (1, other))
         self.assertEqual(len(self.env['account.move'].search([('partner_id', '=', self.partner.id)])), 2)

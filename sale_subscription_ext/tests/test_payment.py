@@ -3,23 +3,13 @@ from unittest.mock import patch
 from odoo.exceptions import UserError
 from odoo.tests import freeze_time, tagged
 
-from odoo.addons.account_payment.tests.common import AccountPaymentCommon
 from odoo.addons.mail.tests.common import MailCase
-from odoo.addons.payment.tests.http_common import PaymentHttpCommon
-from odoo.addons.sale_subscription_ext.tests.common import SaleSubscriptionCommon
+from odoo.addons.sale_subscription_ext.tests.payment_common import SubscriptionPaymentCommon
 
 
 @tagged('post_install', '-at_install')
 @freeze_time('2026-06-16 10:00:00')
-class TestPayment(SaleSubscriptionCommon, AccountPaymentCommon, MailCase, PaymentHttpCommon):
-
-    @classmethod
-    def setUpClass(cls):
-        super().setUpClass()
-        cls.provider.journal_id.inbound_payment_method_line_ids.filtered(
-            lambda line: line.payment_provider_id == cls.provider
-        ).payment_account_id = cls.inbound_payment_method_line.payment_account_id
-        cls.calendar = cls._create_plan("Calendar month", 1, 'month', billing_alignment='calendar')
+class TestPayment(SubscriptionPaymentCommon, MailCase):
 
     def _create_quotation(self, *lines, **values):
         order = self._create_order(*lines, **{

@@ -2,24 +2,18 @@ from odoo.fields import Command
 from odoo.tests import JsonRpcException, freeze_time, new_test_user, tagged
 from odoo.tools import mute_logger
 
-from odoo.addons.account_payment.tests.common import AccountPaymentCommon
-from odoo.addons.payment.tests.http_common import PaymentHttpCommon
-from odoo.addons.sale_subscription_ext.tests.common import SaleSubscriptionCommon
+from odoo.addons.sale_subscription_ext.tests.payment_common import SubscriptionPaymentCommon
 
 
 @tagged('post_install', '-at_install')
 @freeze_time('2026-06-16 10:00:00')
-class TestCheckout(SaleSubscriptionCommon, AccountPaymentCommon, PaymentHttpCommon):
+class TestCheckout(SubscriptionPaymentCommon):
 
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        cls.provider.journal_id.inbound_payment_method_line_ids.filtered(
-            lambda line: line.payment_provider_id == cls.provider
-        ).payment_account_id = cls.inbound_payment_method_line.payment_account_id
         cls.website = cls.env['website'].search([], limit=1)
         cls.website.company_id = cls.company
-        cls.calendar = cls._create_plan("Calendar month", 1, 'month', billing_alignment='calendar')
         cls.service.write({'default_plan_id': cls.calendar.id, 'website_published': True, 'sale_ok': True})
         cls.installation.website_published = True
         cls.shopper = new_test_user(
