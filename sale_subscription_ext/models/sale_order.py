@@ -264,20 +264,6 @@ class SaleOrder(models.Model):
                         field=field._description_string(self.env), name=order.name,
                     ))
 
-    def _check_stage(self, stage):
-        """Refuse a stage of another state: stages follow the state, not the other way round.
-
-        :param subscription.stage stage: the wished stage
-        :raise UserError: saying what to do instead
-        """
-        for order in self:
-            if order.subscription_state != stage.subscription_state:
-                raise UserError(self.env._(
-                    "%(name)s can't be moved to stage “%(stage)s”, which is for another state. Use the buttons of the"
-                    " subscription, such as Confirm or Close, instead.",
-                    name=order.name, stage=stage.name,
-                ))
-
     # === ACTION METHODS === #
 
     def _confirmation_error_message(self):

@@ -42,11 +42,8 @@ class SubscriptionConsolidationMixin(models.AbstractModel):
 
         :rtype: list[sale.order]
         """
-        groups = {}
-        for order in self:
-            key = order._get_group_key() if order.plan_id.consolidate else order.id
-            groups[key] = groups.get(key, self.browse()) | order
-        return list(groups.values())
+        return list(self.grouped(
+            lambda order: order._get_group_key() if order.plan_id.consolidate else order.id).values())
 
     def _get_group_key(self):
         """Return what the subscriptions of a group have in common.

@@ -110,7 +110,7 @@ class SubscriptionFirstInvoiceMixin(models.AbstractModel):
         lines = self.order_line._get_served_lines()
         if self.subscription_state in const.RUNNING_STATES:
             return self._summarise_first_invoice(lines.filtered('anchor_date'), day)
-        with lines._as_if_started(*self._get_expected_dates()):
+        with lines._as_if_started(self._get_expected_start()):
             return self._summarise_first_invoice(lines, day)
 
     def _summarise_first_invoice(self, lines, day):
@@ -198,15 +198,6 @@ class SubscriptionFirstInvoiceMixin(models.AbstractModel):
         self.ensure_one()
         return self.start_date or self._get_confirmation_day()
 
-    def _get_expected_dates(self):
-        """Return what `_start_subscriptions` would start the lines with: the first day served, the first one to bill.
-
-        :rtype: tuple[datetime.date, datetime.date]
-        """
-        self.ensure_one()
-        start = self._get_expected_start()
-        return start, max(self.next_invoice_date or start, start)
-
     def _get_first_billing_day(self):
         """Return the day as of which the first invoice is made.
 
@@ -260,14 +251,13 @@ class SubscriptionLineFirstInvoiceMixin(models.AbstractModel):
     # === BUSINESS METHODS === #
 
     @contextmanager
-    def _as_if_started(self, start, first_unbilled_day):
+    def _as_if_started(self, start):
         """Let lines of a quotation look as they will once it is confirmed, in this context and in memory only.
 
         The dates are put into the cache and taken out again: nothing is marked for writing and nothing is computed
         from them, and it works for lines of a form which isn't saved.
 
         :param datetime.date start: the first day served
-        :param datetime.date first_unbilled_day: the first day to bill
         """
         names = ['anchor_date', 'start_date', 'next_period_start']
         self.flush_recordset(names)
@@ -277,7 +267,7 @@ class SubscriptionLineFirstInvoiceMixin(models.AbstractModel):
                 line._update_cache({
                     'anchor_date': line.plan_id._get_anchor_date(start),
                     'start_date': start,
-                    'next_period_start': first_unbilled_day,
+                    'next_period_start': line._get_first_billed_day(start),
                 }, validate=False)
             yield
         finally:

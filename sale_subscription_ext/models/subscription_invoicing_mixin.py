@@ -283,6 +283,6 @@ class SubscriptionInvoicingMixin(models.AbstractModel):
         :param moves: new invoices of these subscriptions
         """
         to_post = moves.filtered(lambda move: all(
-            order.collection_mode == 'send' for order in move.line_ids.sale_line_ids.order_id))
+            order._is_posting_invoices() for order in move.line_ids.sale_line_ids.order_id))
         to_post._post(soft=False)
         to_post._queue_subscription_mails()

@@ -99,6 +99,20 @@ class SubscriptionLifecycleMixin(models.AbstractModel):
         if message and not self.env.context.get('sale_subscription_ext_quiet'):
             self._message_log_batch(bodies=dict.fromkeys(self.ids, message))
 
+    def _check_stage(self, stage):
+        """Refuse a stage of another state: stages follow the state, not the other way round.
+
+        :param subscription.stage stage: the wished stage
+        :raise UserError: saying what to do instead
+        """
+        for order in self:
+            if order.subscription_state != stage.subscription_state:
+                raise UserError(self.env._(
+                    "%(name)s can't be moved to stage “%(stage)s”, which is for another state. Use the buttons of the"
+                    " subscription, such as Confirm or Close, instead.",
+                    name=order.name, stage=stage.name,
+                ))
+
     # === BUSINESS METHODS - START === #
 
     def _start_subscriptions(self):

@@ -22,13 +22,14 @@ class SubscriptionObstacleMixin(models.AbstractModel):
         """
         journals = self._get_billing_journals()
         rated = self._get_rated_currencies()
+        accounts = self._get_income_accounts()
         for order in self:
             obstacle = (
                 order._get_date_obstacle()
                 or order._get_currency_obstacle(rated)
                 or order._get_journal_obstacle(journals[order.company_id])
                 or order._get_term_obstacle()
-                or order._get_account_obstacle(order.journal_id or journals[order.company_id])
+                or order._get_account_obstacle(order.journal_id or journals[order.company_id], accounts)
             )
             if obstacle:
                 raise SubscriptionParked(obstacle)
@@ -61,6 +62,20 @@ class SubscriptionObstacleMixin(models.AbstractModel):
                 ['currency_id'],
             ))
         return rated
+
+    def _get_income_accounts(self):
+        """Return the income accounts of what is served, as the host determines them for invoice lines.
+
+        :return: {(company, fiscal position, product): account}
+        :rtype: dict
+        """
+        return {
+            (company, fiscal_position, product): product.with_company(company).product_tmpl_id.get_product_accounts(
+                fiscal_pos=fiscal_position)['income']
+            for (company, fiscal_position), orders in self.grouped(
+                lambda order: (order.company_id, order.fiscal_position_id)).items()
+            for product in orders.order_line._get_served_lines().product_id
+        }
 
     def _get_date_obstacle(self):
         """Return what is wrong with the dates.
@@ -126,17 +141,16 @@ class SubscriptionObstacleMixin(models.AbstractModel):
             )
         return ''
 
-    def _get_account_obstacle(self, journal):
+    def _get_account_obstacle(self, journal, accounts):
         """Return what is wrong with the income accounts.
 
         :param journal: in which the subscription is invoiced
+        :param dict accounts: see `_get_income_accounts`
         :rtype: str
         """
         self.ensure_one()
-        for product in self.order_line._get_served_lines().product_id.with_company(self.company_id):
-            # As the host determines it for the invoice line.
-            account = product.product_tmpl_id.get_product_accounts(fiscal_pos=self.fiscal_position_id)['income']
-            account = account or journal.default_account_id
+        for product in self.order_line._get_served_lines().product_id:
+            account = accounts[self.company_id, self.fiscal_position_id, product] or journal.default_account_id
             if not account:
                 return self.env._(
                     "%(product)s has no income account. Enter one on the product, its category or the journal"

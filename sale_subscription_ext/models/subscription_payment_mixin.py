@@ -34,12 +34,19 @@ class SubscriptionPaymentMixin(models.AbstractModel):
         """
         self.ensure_one()
         return (
-            self._is_quoted_subscription()
-            and self.require_payment
+            self.require_payment
             and not self.is_expired
             and not self._has_to_be_signed()
-            and self.currency_id.is_zero(self._get_payable_amount())
+            and self._is_free_at_first()
         )
+
+    def _is_free_at_first(self):
+        """Return whether nothing is due when the quotation of a subscription is confirmed.
+
+        :rtype: bool
+        """
+        self.ensure_one()
+        return self._is_quoted_subscription() and self.currency_id.is_zero(self._get_payable_amount())
 
     def _is_first_invoice_paid(self):
         """Return whether the payments of a subscription reach its first invoice.
@@ -78,7 +85,7 @@ class SubscriptionPaymentMixin(models.AbstractModel):
         :rtype: bool
         """
         self.ensure_one()
-        return self.collection_mode != 'draft'
+        return self.collection_mode == 'send'
 
     def _send_subscription_payment_mail(self):
         """Tell customers that their payment has arrived or is on its way."""

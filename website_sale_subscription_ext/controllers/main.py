@@ -72,8 +72,4 @@ class WebsiteSale(main.WebsiteSale):
         :param sale.order order_sudo: the cart
         :rtype: bool
         """
-        return (
-            order_sudo._is_quoted_subscription()
-            and order_sudo.currency_id.is_zero(order_sudo._get_payable_amount())
-            and not order_sudo.get_portal_last_transaction()
-        )
+        return order_sudo._is_free_at_first() and not order_sudo.get_portal_last_transaction()
