@@ -25,6 +25,9 @@ from . import subscription_billing_mixin
 from . import subscription_preview_mixin
 from . import subscription_schedule_mixin
 from . import subscription_change_mixin
+from . import subscription_move_batch_mixin
+from . import subscription_move_line_batch_mixin
+from . import subscription_move_post_mixin
 # Extensions of the host.
 from . import res_company
 from . import res_config_settings

@@ -158,13 +158,16 @@ class SubscriptionPeriod(models.Model):
 
     def _update_from_invoice_lines(self):
         """Take over what the invoice lines of billed rows really bill: a draft may have been edited."""
-        for period in self.filtered(lambda period: period.state == 'billed'):
-            invoice_line = period.invoice_line_id
-            if period.currency_id.compare_amounts(period.amount, invoice_line.price_subtotal):
-                period.amount = invoice_line.price_subtotal
-            if period.order_line_id._is_billed_by_delivery() and period.quantity != invoice_line.quantity:
-                # What a reviewer took off is still to be billed.
-                period.quantity = invoice_line.quantity
+        billed = self.filtered(lambda period: period.state == 'billed')
+        # Nothing depends on them: they are written together, when the transaction is flushed.
+        with self.env.protecting([self._fields['amount'], self._fields['quantity']], billed):
+            for period in billed:
+                invoice_line = period.invoice_line_id
+                if period.currency_id.compare_amounts(period.amount, invoice_line.price_subtotal):
+                    period.amount = invoice_line.price_subtotal
+                if period.order_line_id._is_billed_by_delivery() and period.quantity != invoice_line.quantity:
+                    # What a reviewer took off is still to be billed.
+                    period.quantity = invoice_line.quantity
 
     def _update_credited(self):
         """Determine whether posted credit notes of the invoice took whole periods back, quantity and amount."""
