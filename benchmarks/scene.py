@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from datetime import date
 from typing import Any
 
-BILL_DATE = date(2026, 1, 31)
+# Billed on the day itself, as it is in production: on a contract, everything until today counts as due.
+BILL_DATE = date.today()
 LINES = 3
 CHUNK = 500
 TAX = "15 % of the benchmark"
