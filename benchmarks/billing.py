@@ -3,8 +3,8 @@
 Three sides take turns, portion by portion, so that whatever else the machine does meets all of them:
 
 * engine: `_bill_subscriptions(commit=True)`, which bills a contract, posts the invoice and moves the contract on;
-* create + post: `account.move.create` in batches of 100 and `_post`, of invoices of the same size which nothing is linked
-  to;
+* create + post: `account.move.create` in batches of 100 and `_post`, of invoices of the same size which nothing is
+  linked to;
 * orders: `sale.order._create_invoices` and `_post`, of plain orders of the same size.
 """
 
@@ -22,7 +22,7 @@ from typing import Any
 from benchmarks.scene import BILL_DATE, Scene
 
 BATCH = 100
-NO_CHATTER = {"tracking_disable": True, "mail_create_nolog": True, "mail_notrack": True, "mail_create_nosubscribe": True}
+NO_CHATTER = dict.fromkeys(("tracking_disable", "mail_create_nolog", "mail_notrack", "mail_create_nosubscribe"), True)
 
 
 class Side:

@@ -70,11 +70,12 @@ class AccountMove(models.Model):
         if not self.env.context.get('skip_invoice_sync') or not self._is_set_wise():
             return super()._add_precomputed_values(vals_list)
         items = [vals.pop('line_ids', None) for vals in vals_list]
-        result = super()._add_precomputed_values(vals_list)
-        for vals, commands in zip(vals_list, items, strict=True):
-            if commands is not None:
-                vals['line_ids'] = commands
-        return result
+        try:
+            return super()._add_precomputed_values(vals_list)
+        finally:
+            for vals, commands in zip(vals_list, items, strict=True):
+                if commands is not None:
+                    vals['line_ids'] = commands
 
     # === ACTION METHODS === #
 

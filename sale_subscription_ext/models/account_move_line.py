@@ -33,10 +33,11 @@ class AccountMoveLine(models.Model):
         known = []
         if self.env['account.move']._is_set_wise() and self.env.context.get('skip_invoice_sync'):
             known = self._add_batch_values(vals_list)
-        result = super()._add_precomputed_values(vals_list)
-        for vals, names in known:
-            vals.setdefault('__precomputed__', set()).update(self._fields[name] for name in names)
-        return result
+        try:
+            return super()._add_precomputed_values(vals_list)
+        finally:
+            for vals, names in known:
+                vals.setdefault('__precomputed__', set()).update(self._fields[name] for name in names)
 
     def _check_company(self, fnames=None):
         """Override of `base` to check what the journal items of a billing run have in common once."""

@@ -190,7 +190,8 @@ class TestBillingSetWise(SaleSubscriptionCommon):
             expected = self._bill_and_read(orders, set_wise=False)
         except UserError:
             # The host fails by itself, for example at a mixed early discount with taxes rounded globally.
-            assume(False)
+            expected = None
+        assume(expected)
         found = self._bill_and_read(orders, set_wise=True)
         for title, records in expected.items():
             only_host, only_ours = (
