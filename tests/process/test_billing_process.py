@@ -18,7 +18,7 @@ LONG = bool(os.environ.get('SUBSCRIPTION_LONG_TESTS'))
 CONTRACTS = 400 if LONG else 60
 BATCH = 5
 BILL_DATE = '2026-01-31'
-PATIENCE = 120
+PATIENCE = 900 if LONG else 120
 
 SET_UP = f"""
 if not env.company.chart_template:
