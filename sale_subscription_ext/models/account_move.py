@@ -40,6 +40,7 @@ class AccountMove(models.Model):
         is_logged = not (self.env.context.get('tracking_disable') or self.env.context.get('mail_create_nolog'))
         log_together = is_logged and self._is_logged_together()
         moves = super(AccountMove, self.with_context(
+            sale_subscription_ext_complete=True,
             skip_invoice_sync=True, skip_invoice_line_sync=True, skip_analytic_sync=True,
             mail_create_nolog=log_together or not is_logged,
         )).create([vals for vals in completed if vals]).with_env(self.env)
@@ -55,19 +56,16 @@ class AccountMove(models.Model):
         """Override of `account`: the invoices of a billing run are new, so that nothing of them is tracked, and
         complete, so that posting changes no amount.
         """
-        if not self._is_set_wise() or not self._is_sync_replaceable():
-            return super().write(vals)
         is_posting = vals.keys() == {'state', 'posted_before'}
-        return super(AccountMove, self.with_context(
-            mail_notrack=True,
-            skip_invoice_sync=is_posting or self.env.context.get('skip_invoice_sync'),
-        )).write(vals)
+        if not is_posting or not self._is_set_wise() or not self._is_sync_replaceable():
+            return super().write(vals)
+        return super(AccountMove, self.with_context(mail_notrack=True, skip_invoice_sync=True)).write(vals)
 
     def _add_precomputed_values(self, vals_list):
         """Override of `base`: of a complete sales document, nothing which is computed before it is stored depends on
         its journal items.
         """
-        if not self.env.context.get('skip_invoice_sync') or not self._is_set_wise():
+        if not self._is_complete():
             return super()._add_precomputed_values(vals_list)
         items = [vals.pop('line_ids', None) for vals in vals_list]
         try:

@@ -31,7 +31,7 @@ class AccountMoveLine(models.Model):
     def _add_precomputed_values(self, vals_list):
         """Override of `base` to complete the journal items of a billing run together."""
         known = []
-        if self.env['account.move']._is_set_wise() and self.env.context.get('skip_invoice_sync'):
+        if self.env['account.move']._is_complete():
             known = self._add_batch_values(vals_list)
         try:
             return super()._add_precomputed_values(vals_list)

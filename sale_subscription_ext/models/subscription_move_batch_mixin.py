@@ -4,24 +4,38 @@ from odoo.fields import Command
 # Lines which show something and book nothing.
 TEXT_LINES = ('line_section', 'line_subsection', 'line_note')
 
-# What `_complete_invoice` does in place of the host, and what it calls there: model -> methods.
+# What `_complete_invoice` does in place of the host, and what it calls there: model -> methods. Where an addon has its
+# own version of one, or does something of its own when invoices are created, the host's way is taken.
 REPLACED_METHODS = {
     'account.move': (
-        '_get_sync_stack', '_sync_dynamic_line', '_sync_dynamic_line_needed_values', '_sync_dynamic_lines',
-        '_sync_invoice', '_sync_tax_lines', '_compute_needed_terms', '_get_rounded_base_and_tax_lines',
-        '_prepare_product_base_line_for_taxes_computation', '_get_product_base_line_currency_rate',
-        '_compute_invoice_currency_rate', '_get_discount_allocation_account',
+        'create', '_get_sync_stack', '_sync_dynamic_line', '_sync_dynamic_line_needed_values', '_sync_dynamic_lines',
+        '_sync_invoice', '_sync_tax_lines', '_sync_rounding_lines', '_sync_unbalanced_lines',
+        '_sync_non_deductible_base_lines', '_recompute_cash_rounding_lines', '_compute_needed_terms',
+        '_compute_always_tax_exigible', '_compute_direction_sign', '_compute_journal_id', '_search_default_journal',
+        '_get_rounded_base_and_tax_lines', '_prepare_product_base_line_for_taxes_computation',
+        '_get_product_base_line_currency_rate', '_compute_invoice_currency_rate', '_compute_expected_currency_rate',
+        '_get_expected_currency_rate_at', '_get_invoice_currency_rate_date', '_get_discount_allocation_account',
     ),
     'account.move.line': (
-        '_sync_invoice', '_compute_account_id', '_compute_totals', '_compute_tax_ids', '_compute_currency_rate',
-        '_compute_analytic_distribution', '_related_analytic_distribution', '_compute_is_refund',
-        '_compute_partner_id', '_compute_currency_id',
+        'create', '_sync_invoice', '_compute_account_id', '_compute_totals', '_compute_tax_ids',
+        '_compute_currency_rate', '_compute_analytic_distribution', '_related_analytic_distribution',
+        '_compute_is_refund', '_compute_is_storno', '_compute_partner_id', '_compute_currency_id',
+        '_compute_sequence', '_compute_debit_credit', '_compute_balance', '_compute_amount_currency',
+        '_compute_quantity', '_compute_price_unit', '_compute_product_uom_id', '_get_computed_taxes',
+        '_compute_epd_needed', '_compute_discount_allocation_needed', '_compute_term_key', '_inverse_product_id',
     ),
     'account.tax': ('_prepare_base_line_for_taxes_computation', '_prepare_base_line_grouping_key'),
 }
 
 # Modules whose versions of these methods are known: what they ask for is done here too.
 KNOWN_MODULES = frozenset({'analytic', 'account', 'sale', 'sale_subscription_ext'})
+
+# Versions of other modules which make no difference to invoices of sales.
+KNOWN_VERSIONS = frozenset({
+    ('mail', 'create'), ('purchase', 'create'), ('l10n_gcc_invoice', 'create'),
+    ('purchase', '_related_analytic_distribution'),
+    ('point_of_sale', '_compute_is_storno'), ('point_of_sale', '_compute_always_tax_exigible'),
+})
 
 NO_PRICE = {'price_subtotal': 0.0, 'price_total': 0.0}
 
@@ -48,6 +62,14 @@ class SubscriptionMoveBatchMixin(models.AbstractModel):
         return bool(self.env.context.get('sale_subscription_ext_set_wise'))
 
     @api.model
+    def _is_complete(self):
+        """Return whether invoices are just created which `_complete_invoices` completed.
+
+        :rtype: bool
+        """
+        return bool(self.env.context.get('sale_subscription_ext_complete'))
+
+    @api.model
     def _is_sync_replaceable(self):
         """Return whether no addon has its own version of what is replaced here.
 
@@ -66,9 +88,9 @@ class SubscriptionMoveBatchMixin(models.AbstractModel):
         :rtype: bool
         """
         return all(
-            cls._module in modules
-            for cls in self.env.registry[model_name].__mro__
-            if getattr(cls, '_module', None) and not vars(cls).keys().isdisjoint(names)
+            cls._module in modules or (cls._module, name) in KNOWN_VERSIONS
+            for cls in self.env.registry[model_name].__mro__ if getattr(cls, '_module', None)
+            for name in names if name in vars(cls)
         )
 
     @api.model
@@ -102,6 +124,8 @@ class SubscriptionMoveBatchMixin(models.AbstractModel):
             or vals.get('move_type') != 'out_invoice'
             or not vals.get('invoice_date')
             or not (term or vals.get('invoice_date_due'))
+            or not {'fiscal_position_id', 'invoice_payment_term_id'} <= vals.keys()
+            or 'invoice_currency_rate' in vals
             or not vals.get('partner_id') or not vals.get('currency_id')
             or vals.get('line_ids') or vals.get('invoice_cash_rounding_id') or vals.get('tax_totals')
             or company.account_discount_expense_allocation_id or company.account_storno
@@ -130,6 +154,7 @@ class SubscriptionMoveBatchMixin(models.AbstractModel):
             and len(taxes) == 1 and taxes[0][0:1] == (Command.SET,)
             and not line_vals.get('is_downpayment') and not line_vals.get('extra_tax_data')
             and {'price_unit', 'quantity'} <= line_vals.keys()
+            and all(command[0] == Command.LINK for command in line_vals.get('sale_line_ids', ()))
             and line_vals.keys().isdisjoint({'balance', 'amount_currency', 'debit', 'credit', 'deductible_amount'})
             and self._get_batch_account(vals, line_vals, cache)
         )
@@ -269,10 +294,8 @@ class SubscriptionMoveBatchMixin(models.AbstractModel):
         """
         if 'analytic_distribution' in line_vals:
             return line_vals['analytic_distribution']
-        for command in line_vals.get('sale_line_ids', ()):
-            if command[0] == Command.LINK:
-                return self.env['sale.order.line'].browse(command[1]).analytic_distribution
-        return False
+        order_line_ids = [command[1] for command in line_vals.get('sale_line_ids', ())]
+        return self.env['sale.order.line'].browse(order_line_ids[:1]).analytic_distribution
 
     @api.model
     def _prepare_term_lines(self, vals, product_lines, tax_lines):
@@ -295,6 +318,8 @@ class SubscriptionMoveBatchMixin(models.AbstractModel):
                 'date_maturity': fields.Date.to_date(vals['invoice_date_due']),
                 'balance': company.currency_id.round(untaxed + tax),
                 'amount_currency': currency.round(untaxed_currency + tax_currency),
+                'discount_balance': 0.0,
+                'discount_amount_currency': 0.0,
             }]
         terms = self.env['account.payment.term'].browse(vals['invoice_payment_term_id'])._compute_terms(
             date_ref=fields.Date.to_date(vals['invoice_date']), currency=currency, company=company, sign=1,

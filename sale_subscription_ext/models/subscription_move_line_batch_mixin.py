@@ -66,5 +66,6 @@ class SubscriptionMoveLineBatchMixin(models.AbstractModel):
 
     def _keep_given_totals(self):
         """Don't compute again the totals with which complete journal items were created."""
+        given = self.filtered(lambda line: line.display_type in BATCH_LINES)
         for name in ('price_subtotal', 'price_total'):
-            self.env.remove_to_compute(self._fields[name], self)
+            self.env.remove_to_compute(self._fields[name], given)

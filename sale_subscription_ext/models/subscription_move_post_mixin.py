@@ -4,10 +4,20 @@ from odoo import api, models
 
 # How a message comes to the chatter of an invoice.
 CHATTER_METHODS = (
-    'message_post', '_message_post_after_hook', '_message_create', '_notify_thread', '_creation_subtype',
-    '_creation_message', 'message_post_with_source',
+    'message_post', '_message_post_after_hook', '_message_create', '_notify_thread', '_notify_get_recipients',
+    '_message_compute_author', '_message_compute_parent_id', '_process_attachments_for_post', '_creation_subtype',
+    '_creation_message',
 )
 CHATTER_MODULES = frozenset({'mail', 'account', 'rating', 'sms', 'sale_subscription_ext'})
+
+# How an invoice comes to its number.
+NUMBER_METHODS = (
+    '_compute_name', '_inverse_name', '_set_next_sequence', '_get_next_sequence_format', '_get_last_sequence',
+    '_get_last_sequence_domain', '_get_starting_sequence', '_get_sequence_format_param', '_get_sequence_date_range',
+    '_deduce_sequence_number_reset', '_locked_increment',
+)
+# Debit notes, which have numbers of their own, aren't made here.
+NUMBER_MODULES = frozenset({'account', 'account_debit_note', 'sale_subscription_ext'})
 
 
 class SubscriptionMovePostMixin(models.AbstractModel):
@@ -31,7 +41,7 @@ class SubscriptionMovePostMixin(models.AbstractModel):
 
         :rtype: account.move
         """
-        if not self._is_set_wise():
+        if not self._is_set_wise() or not self._is_unchanged('account.move', NUMBER_METHODS, NUMBER_MODULES):
             return self.browse()
         return self.filtered(
             lambda move: move.state == 'posted' and move.date and not move._has_number()
@@ -80,13 +90,16 @@ class SubscriptionMovePostMixin(models.AbstractModel):
     def _log_origin(self):
         """Say on new invoices which subscriptions they bill, as the host does."""
         values = {move: {'self': move, 'origin': move.line_ids.sale_line_ids.order_id} for move in self}
-        if not self._is_logged_together():
+        if not self._is_logged_together() or not self._is_unchanged(
+                'account.move', ('message_post_with_source',), CHATTER_MODULES):
             for move in self:
                 move.message_post_with_source(
                     'mail.message_origin_link', render_values=values[move], subtype_xmlid='mail.mt_note')
             return
         self._message_post_together({
-            move.id: self.env['ir.qweb']._render('mail.message_origin_link', values[move]) for move in self
+            move.id: self.env['mail.render.mixin']._render_template_qweb_view(
+                'mail.message_origin_link', self._name, move.ids, add_context=values[move])[move.id]
+            for move in self
         }, self.env.ref('mail.mt_note'))
 
     def _message_post_together(self, bodies, subtype):

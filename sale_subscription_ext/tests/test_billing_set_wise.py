@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from odoo.exceptions import UserError
 from odoo.fields import Command
 from odoo.tests import freeze_time
+from odoo.tools import SQL
 
 from .common import SaleSubscriptionCommon
 from .strategies import slow
@@ -165,8 +166,16 @@ class TestBillingSetWise(SaleSubscriptionCommon):
             ('analytic', moves.line_ids.analytic_line_ids),
             ('tracking', self.env['mail.tracking.value'].sudo().search([('mail_message_id', 'in', messages.ids)])),
         ):
-            result[title] = Counter(self._read_record(record, names) for record in records.sudo())
+            nulls = self._get_nulls(records)
+            result[title] = Counter(
+                f'{self._read_record(record, names)}\nempty={nulls[record.id]}' for record in records.sudo())
         return result
+
+    def _get_nulls(self, records):
+        """Return the columns without a value, which the ORM reads as 0 or nothing: {id: names}."""
+        self.env.cr.execute(SQL(
+            "SELECT * FROM %s WHERE id IN %s", SQL.identifier(records._table), tuple(records.ids) or (0,)))
+        return {row['id']: sorted(name for name in row if row[name] is None) for row in self.env.cr.dictfetchall()}
 
     def _read_record(self, record, names):
         values = []
