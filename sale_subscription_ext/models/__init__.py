@@ -2,6 +2,7 @@
 from . import subscription_close_reason
 from . import subscription_stage
 from . import subscription_plan
+from . import subscription_credit_mixin
 from . import subscription_period
 from . import subscription_event
 from . import subscription_run_guard_mixin
@@ -10,9 +11,22 @@ from . import subscription_billing_run
 from . import subscription_billing_run_line
 # What a sales order and its lines can do as a subscription, by concern.
 from . import subscription_quotation_mixin
+from . import subscription_guard_mixin
 from . import subscription_metrics_mixin
 from . import subscription_lifecycle_mixin
+from . import subscription_dates_mixin
 from . import subscription_start_mixin
+from . import subscription_trial_mixin
+from . import subscription_term_mixin
+from . import subscription_pause_mixin
+from . import subscription_renewal_mixin
+from . import subscription_close_mixin
+from . import subscription_transfer_mixin
+from . import subscription_option_mixin
+from . import subscription_mail_mixin
+from . import subscription_refund_mixin
+from . import subscription_notice_mixin
+from . import subscription_setup_mixin
 from . import subscription_batch_mixin
 from . import subscription_consolidation_mixin
 from . import subscription_invoicing_mixin
@@ -24,7 +38,12 @@ from . import subscription_payment_mixin
 from . import subscription_billing_mixin
 from . import subscription_preview_mixin
 from . import subscription_schedule_mixin
+from . import subscription_proration_mixin
 from . import subscription_change_mixin
+from . import subscription_amendment_line_mixin
+from . import subscription_amendment_mixin
+from . import subscription_amendment_apply_mixin
+from . import subscription_amendment_preview_mixin
 # Extensions of the host.
 from . import res_company
 from . import res_config_settings
@@ -39,3 +58,4 @@ from . import account_move
 from . import account_move_send
 from . import account_move_line
 from . import payment_transaction
+from . import sale_report
