@@ -24,6 +24,7 @@ from . import test_setup_fee
 from . import test_metrics
 from . import test_metrics_ledger
 from . import test_payment
+from . import test_payment_life
 from . import test_portal
 from . import test_proration
 from . import test_proration_ledger
