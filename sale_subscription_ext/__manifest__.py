@@ -22,6 +22,9 @@
         'wizard/subscription_change_day_views.xml',
         'wizard/subscription_close_views.xml',
         'wizard/subscription_start_views.xml',
+        'wizard/subscription_hand_over_views.xml',
+        'wizard/subscription_pause_views.xml',
+        'wizard/subscription_resume_views.xml',
         # Model views.
         'views/subscription_period_views.xml',
         'views/subscription_event_views.xml',
@@ -34,11 +37,13 @@
         'views/subscription_plan_views.xml',
         'views/sale_order_template_views.xml',
         'views/sale_order_views.xml',
+        'views/subscription_amendment_views.xml',
         'views/subscription_views.xml',
         'views/res_config_settings_views.xml',
         # QWeb templates.
         'report/sale_order_templates.xml',
         'views/sale_portal_templates.xml',
+        'views/subscription_amendment_templates.xml',
         # Menus, once every action exists.
         'views/subscription_menus.xml',
     ],

@@ -9,19 +9,63 @@ UNITS = [
 
 STATES = [
     ('draft', "Quotation"),
+    ('renewal', "Renewal"),
+    ('trial', "Trial"),
     ('progress', "In Progress"),
+    ('paused', "Paused"),
+    ('closing', "Closing"),
+    ('renewed', "Renewed"),
     ('closed', "Closed"),
+    ('amendment', "Amendment"),
 ]
 
-# A contract in one of these states is served: it has MRR and is billed.
-RUNNING_STATES = ('progress',)
+# A contract in one of these states is served.
+RUNNING_STATES = ('progress', 'closing')
 
-# (from, to) -> MRR movement which the step writes; a step which isn't here is refused.
+# A contract in one of these states was begun and hasn't ended.
+CONTRACT_STATES = ('trial', *RUNNING_STATES, 'paused')
+
+# Their schedule is billed: that of a paused one ends with the day before the pause, that of a renewed one with the
+# day before its renewal takes over.
+BILLED_STATES = (*RUNNING_STATES, 'paused', 'renewed')
+
+# (from, to) -> MRR movement which the step writes, None for none; a step which isn't here is refused.
 TRANSITIONS = {
+    ('draft', 'trial'): None,
     ('draft', 'progress'): 'new',
+    ('trial', 'progress'): 'new',
+    ('trial', 'paused'): None,
+    ('progress', 'paused'): 'pause',
+    ('paused', 'progress'): 'resume',
+    # A closing only announces an end; undone, the contract is what it was before.
+    ('trial', 'closing'): None,
+    ('progress', 'closing'): None,
+    ('paused', 'closing'): None,
+    ('closing', 'trial'): None,
+    ('closing', 'progress'): None,
+    ('closing', 'paused'): None,
+    ('trial', 'closed'): 'churn',
     ('progress', 'closed'): 'churn',
+    ('paused', 'closed'): 'churn',
+    ('closing', 'closed'): 'churn',
+    ('closed', 'progress'): 'reactivation',
+    # What moves at a renewal is written for both contracts together.
+    ('renewal', 'progress'): None,
+    ('progress', 'renewed'): None,
+    ('closing', 'renewed'): None,
     # Cancelled before anything was billed: the contract never was.
     ('progress', False): 'correction',
+    ('trial', False): None,
+    ('renewal', False): None,
+}
+
+# (from, to) -> e-mail which tells of a step that only leads back; any other step sends that of the stage it enters.
+STEP_MAIL_TEMPLATES = {
+    ('paused', 'progress'): 'sale_subscription_ext.mail_template_subscription_resumed',
+    ('closing', 'trial'): 'sale_subscription_ext.mail_template_subscription_resumed',
+    ('closing', 'progress'): 'sale_subscription_ext.mail_template_subscription_resumed',
+    ('closing', 'paused'): 'sale_subscription_ext.mail_template_subscription_resumed',
+    ('closed', 'progress'): 'sale_subscription_ext.mail_template_subscription_resumed',
 }
 
 EVENT_TYPES = [

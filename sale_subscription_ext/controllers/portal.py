@@ -26,14 +26,14 @@ class CustomerPortal(sale_portal.CustomerPortal):
 
     def _determine_is_down_payment(self, order_sudo, amount_selection, payment_amount):
         """Override of `sale` to compare with the first invoice of a subscription."""
-        if not amount_selection and payment_amount and order_sudo._is_quoted_subscription():
+        if not amount_selection and payment_amount and order_sudo._has_first_invoice():
             amount_selection = (
                 'down_payment' if payment_amount < order_sudo._get_payable_amount() else 'full_amount')
         return super()._determine_is_down_payment(order_sudo, amount_selection, payment_amount)
 
     def _get_payment_values(self, order_sudo, is_down_payment=False, payment_amount=None, **kwargs):
         """Override of `sale` to ask for the first invoice of a subscription where it would for the total."""
-        if not order_sudo._is_quoted_subscription():
+        if not order_sudo._has_first_invoice():
             return super()._get_payment_values(order_sudo, is_down_payment, payment_amount, **kwargs)
         if not is_down_payment:
             order_sudo = order_sudo.with_context(sale_subscription_ext_full_amount=True)

@@ -4,7 +4,8 @@ from odoo.exceptions import UserError
 
 class AccountMove(models.Model):
     _name = 'account.move'
-    _inherit = ['account.move', 'subscription.move.batch.mixin', 'subscription.move.post.mixin']
+    _inherit = [
+        'account.move', 'subscription.move.batch.mixin', 'subscription.move.post.mixin', 'subscription.refund.mixin']
 
     subscription_billing_run_id = fields.Many2one(
         comodel_name='subscription.billing.run', string="Billing Run", copy=False, readonly=True,
@@ -155,11 +156,29 @@ class AccountMove(models.Model):
             # Accountants have no right on the ledger, which follows their invoices.
             periods = line.sudo().subscription_period_ids
             new_line = new_move.invoice_line_ids.filtered(
-                lambda other, line=line: other.sale_line_ids == line.sale_line_ids
-                and other.service_start_date == line.service_start_date)
+                lambda other, line=line: other._is_for_period_of(line))
             if periods and new_line:
                 periods.write({'invoice_line_id': new_line[0].id, 'is_credited': False})
                 periods._update_from_invoice_lines()
+
+    def _reconcile_subscription_credits(self):
+        """Let open credit notes of the subscriptions which these documents bill pay their open invoices, the oldest
+        first. What somebody is paying right now is left alone.
+        """
+        orders = self.invoice_line_ids.sale_line_ids.order_id
+        documents = orders.invoice_ids.filtered(
+            lambda move: move.state == 'posted' and move.move_type in ('out_invoice', 'out_refund')
+            and not move.currency_id.is_zero(move.amount_residual)
+            and not move.transaction_ids.filtered(lambda tx: tx.state in ('draft', 'pending', 'authorized')))
+        if len(set(documents.mapped('move_type'))) < 2:
+            return
+        for order in orders:
+            lines = (documents & order.invoice_ids).line_ids.filtered(
+                lambda line: line.display_type == 'payment_term' and not line.reconciled)
+            for group in lines.grouped(lambda line: (line.account_id, line.partner_id, line.currency_id)).values():
+                open_lines = group.filtered(lambda line: not line.reconciled)  # by another order of the same invoice
+                if len(set(open_lines.move_id.mapped('move_type'))) == 2:
+                    open_lines.sorted('date_maturity').reconcile()
 
     def _queue_subscription_mails(self):
         """Leave posted invoices of subscriptions to the host's asynchronous sending, which mails them after the

@@ -51,3 +51,18 @@ class AccountMoveLine(models.Model):
         """Make the periods which these lines bill due again."""
         # Accountants may delete drafts without any right in sales.
         self.sudo().subscription_period_ids._reopen()
+
+    def _is_for_period_of(self, other):
+        """Return whether the line is about the same period of the same order line as another one.
+
+        A change gives days back and charges the same days on one invoice: the sign tells them apart.
+
+        :param account.move.line other: a line of another invoice
+        :rtype: bool
+        """
+        self.ensure_one()
+        return (
+            self.service_start_date == other.service_start_date
+            and self.sale_line_ids == other.sale_line_ids
+            and (self.quantity < 0) == (other.quantity < 0)
+        )

@@ -26,7 +26,7 @@ class PaymentTransaction(models.Model):
         for tx in self:
             contracts = tx._get_paid_contracts()
             contracts.filtered(lambda order: order._is_posting_invoices())._bill_first_invoices()
-            tx._link_open_invoices(contracts)
+            tx._link_open_invoices(contracts.invoice_ids | tx._get_paid_amendments().amendment_invoice_id)
         return confirmed_orders
 
     def _invoice_sale_orders(self):
@@ -46,7 +46,7 @@ class PaymentTransaction(models.Model):
 
         :rtype: payment.transaction
         """
-        return self.filtered(lambda tx: not any(tx.sale_order_ids.mapped('is_subscription')))
+        return self.filtered(lambda tx: not any(order._is_in_ledger() for order in tx.sale_order_ids))
 
     def _get_paid_contracts(self):
         """Return the running subscriptions whose money has arrived with these transactions.
@@ -54,15 +54,24 @@ class PaymentTransaction(models.Model):
         :rtype: sale.order
         """
         paid = self.filtered(lambda tx: tx.state == 'done' and tx.operation != 'validation')
-        return paid.sale_order_ids.filtered(lambda order: order.subscription_state in const.RUNNING_STATES)
+        return paid.sale_order_ids.filtered(lambda order: order.subscription_state in const.CONTRACT_STATES)
 
-    def _link_open_invoices(self, contracts):
-        """Link a payment to the open invoices of subscriptions which the billing run has billed in the meantime.
+    def _get_paid_amendments(self):
+        """Return the changes of subscriptions whose money has arrived with these transactions.
 
-        :param sale.order contracts: the subscriptions it pays
+        :rtype: sale.order
+        """
+        paid = self.filtered(lambda tx: tx.state == 'done' and tx.operation != 'validation')
+        return paid.sale_order_ids.filtered('amendment_type')
+
+    def _link_open_invoices(self, invoices):
+        """Link a payment to open invoices: of a change, or of subscriptions which the billing run has billed in the
+        meantime.
+
+        :param account.move invoices: of what it pays
         """
         self.ensure_one()
         if self.invoice_ids or self.payment_id:
             return
-        self.invoice_ids = contracts.invoice_ids.filtered(
+        self.invoice_ids = invoices.filtered(
             lambda move: move.move_type == 'out_invoice' and move.state == 'posted' and move.amount_residual)

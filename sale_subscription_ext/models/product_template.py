@@ -14,8 +14,27 @@ class ProductTemplate(models.Model):
     )
     sell_once = fields.Boolean(
         string="Can Be Sold Once", help="On an order without a plan, this product is sold once like any other.")
+    setup_product_id = fields.Many2one(
+        comodel_name='product.product',
+        string="Setup Fee",
+        domain="[('recurring_invoice', '=', False), ('sale_ok', '=', True)]",
+        check_company=True,
+        ondelete='restrict',
+        help="Sold once with each new line of this product, when it is first served.",
+    )
+    setup_amount = fields.Monetary(
+        help="What the setup costs. 0 for the sales price of the setup product.")
 
     # === CONSTRAINT METHODS === #
+
+    @api.constrains('setup_product_id')
+    def _check_setup_product(self):
+        for product in self:
+            if product.setup_product_id.recurring_invoice:
+                raise ValidationError(self.env._(
+                    "%(setup)s is recurring and can't be a setup fee, which is billed once. Choose another product.",
+                    setup=product.setup_product_id.display_name,
+                ))
 
     @api.constrains('recurring_invoice', 'type')
     def _check_recurring_type(self):

@@ -3,15 +3,8 @@ from odoo.exceptions import UserError
 from odoo.tools import format_date
 
 from .. import const
-
-# What a running contract was signed for; another value is another contract.
-SIGNED_FIELDS = ('plan_id', 'start_date', 'company_id', 'currency_id')
-
-# What the engine alone knows of a confirmed order.
-ENGINE_FIELDS = frozenset({
-    'subscription_state', 'next_invoice_date', 'recurring_total', 'mrr', 'arr',
-    'billing_error', 'billing_error_date', 'billing_failure_count', 'billing_parked', 'close_date',
-})
+from .subscription_guard_mixin import SIGNED_FIELDS
+from .subscription_transfer_mixin import OWNER_FIELDS
 
 
 class SaleOrder(models.Model):
@@ -19,13 +12,28 @@ class SaleOrder(models.Model):
     _inherit = [
         'sale.order',
         'subscription.quotation.mixin',
+        'subscription.guard.mixin',
+        'subscription.amendment.mixin',
+        'subscription.amendment.apply.mixin',
+        'subscription.amendment.preview.mixin',
         'subscription.batch.mixin',
         'subscription.consolidation.mixin',
         'subscription.lifecycle.mixin',
+        'subscription.dates.mixin',
         'subscription.start.mixin',
+        'subscription.trial.mixin',
+        'subscription.term.mixin',
+        'subscription.pause.mixin',
+        'subscription.renewal.mixin',
+        'subscription.close.mixin',
+        'subscription.transfer.mixin',
+        'subscription.option.mixin',
+        'subscription.mail.mixin',
+        'subscription.notice.mixin',
         'subscription.billing.mixin',
         'subscription.invoicing.mixin',
         'subscription.obstacle.mixin',
+        'subscription.proration.mixin',
         'subscription.tax.mixin',
         'subscription.forecast.mixin',
         'subscription.first.invoice.mixin',
@@ -35,7 +43,7 @@ class SaleOrder(models.Model):
     ]
 
     _next_invoice_date_idx = models.Index(
-        "(next_invoice_date, company_id) WHERE subscription_state = 'progress'")
+        "(next_invoice_date, company_id) WHERE next_invoice_date IS NOT NULL")
 
     # Plan and state
     plan_id = fields.Many2one(
@@ -110,27 +118,27 @@ class SaleOrder(models.Model):
         copy=False, readonly=True, help="Billing leaves this subscription alone until somebody presses Retry.")
     subscription_warning = fields.Text(compute='_compute_subscription_warning')
 
-    # End
-    close_reason_id = fields.Many2one(
-        comodel_name='subscription.close.reason', copy=False, tracking=True, ondelete='restrict')
-    close_note = fields.Text(copy=False)
-    close_date = fields.Date(string="Closing Date", copy=False)
-
     # === COMPUTE METHODS === #
 
-    @api.depends('plan_id', 'order_line.is_recurring')
+    @api.depends('plan_id', 'order_line.is_recurring', 'amendment_type')
     def _compute_is_subscription(self):
         for order in self:
-            order.is_subscription = bool(order.plan_id) and any(order.order_line.mapped('is_recurring'))
+            order.is_subscription = bool(order.plan_id) and not order.amendment_type and any(
+                order.order_line.mapped('is_recurring'))
 
-    @api.depends('state', 'is_subscription')
+    @api.depends('state', 'is_subscription', 'amendment_type', 'subscription_id')
     def _compute_subscription_state(self):
-        """Quotations with a plan are drafts; from the confirmation on, `_update_subscription_state` decides."""
+        """Quotations with a plan are drafts or renewals; from the confirmation on, `_update_subscription_state`
+        decides. Amendments stay amendments.
+        """
         for order in self:
-            if order.state in ('draft', 'sent'):
-                order.subscription_state = 'draft' if order.is_subscription else False
+            if order.amendment_type:
+                order.subscription_state = order.state != 'cancel' and 'amendment'
+            elif order.state in ('draft', 'sent'):
+                order.subscription_state = order._get_quotation_state() if order.is_subscription else False
             else:
-                order.subscription_state = order.subscription_state
+                # An order in a form which isn't saved is in the state of the stored one.
+                order.subscription_state = (order._origin or order).subscription_state
 
     @api.depends('subscription_state')
     def _compute_stage_id(self):
@@ -142,18 +150,18 @@ class SaleOrder(models.Model):
             order.stage_id = stage
 
     @api.depends(
-        'subscription_state', 'end_date', 'order_line.next_period_start', 'order_line.end_date',
-        'order_line.product_uom_qty', 'subscription_period_ids.state',
+        'subscription_state', 'end_date', 'paused_from', 'renewal_date', 'order_line.next_period_start',
+        'order_line.end_date', 'order_line.product_uom_qty', 'subscription_period_ids.state',
     )
     def _compute_next_invoice_date(self):
-        running = self.filtered(lambda order: order.subscription_state in const.RUNNING_STATES)
+        running = self.filtered(lambda order: order.subscription_state in ('trial', *const.BILLED_STATES))
         open_rows = running.order_line._get_open_rows()
         for order in self - running:
             order.next_invoice_date = order.subscription_state != 'closed' and order.next_invoice_date
         for order in running:
             dates = [line._get_next_bill_date() for line in order.order_line]
             dates += [
-                line._get_bill_date(row.date_start, row.date_end)
+                line._get_row_bill_date(row)
                 for line in order.order_line for row in open_rows.get(line, ())
             ]
             order.next_invoice_date = min((day for day in dates if day), default=False)
@@ -173,8 +181,8 @@ class SaleOrder(models.Model):
     @api.depends('plan_id')
     def _compute_collection_mode(self):
         for order in self:
-            is_running = order.subscription_state in const.RUNNING_STATES
-            order.collection_mode = order.collection_mode if is_running else order.plan_id.collection_mode
+            is_settled = order.subscription_state in const.CONTRACT_STATES
+            order.collection_mode = order.collection_mode if is_settled else order.plan_id.collection_mode
 
     @api.depends('order_line.pricelist_item_id', 'order_line.plan_id', 'order_line.is_recurring', 'plan_id', 'state')
     def _compute_subscription_warning(self):
@@ -224,62 +232,39 @@ class SaleOrder(models.Model):
         signed = [field for field in SIGNED_FIELDS if field in vals]
         if signed:
             self._check_signed(signed, vals)
-        return super().write(vals)
-
-    def _check_engine_fields(self, vals):
-        """Refuse to set by hand what follows from the ledgers, and to end a contract in the past.
-
-        :param dict vals: the wished values
-        :raise UserError: saying what to do instead
-        """
-        confirmed = self.filtered(lambda order: order.state == 'sale' and order.is_subscription)
-        if confirmed and (names := ENGINE_FIELDS & vals.keys()):
-            raise UserError(self.env._(
-                "%(fields)s of a confirmed subscription follow from its billing and can't be set. Use the buttons of"
-                " the subscription, such as Bill Now or Close, instead.",
-                fields=', '.join(self._fields[name]._description_string(self.env) for name in sorted(names)),
-            ))
-        end_date = fields.Date.to_date(vals.get('end_date'))
-        for order in confirmed if end_date else ():
-            if end_date < max(order.start_date, order._subscription_today()):
-                raise UserError(self.env._(
-                    "Subscription %(name)s can't end in the past. Close it instead, with the button Close.",
-                    name=order.name,
-                ))
-
-    def _check_signed(self, signed, vals):
-        """Refuse another plan, start, company or currency on a running contract.
-
-        :param list signed: names of the fields
-        :param dict vals: the wished values
-        :raise UserError: saying what to do instead
-        """
-        for order in self.filtered(lambda order: order.subscription_state in const.RUNNING_STATES):
-            for name in signed:
-                field = order._fields[name]
-                if field.convert_to_cache(vals[name], order) != field.convert_to_cache(order[name], order):
-                    raise UserError(self.env._(
-                        "The field “%(field)s” of running subscription %(name)s can't be changed. Close it and confirm"
-                        " a new quotation instead.",
-                        field=field._description_string(self.env), name=order.name,
-                    ))
+        owners = self._get_owners() if vals.keys() & OWNER_FIELDS else {}
+        result = super().write(vals)
+        if owners:
+            self._record_transfers(owners)
+        return result
 
     # === ACTION METHODS === #
 
     def _confirmation_error_message(self):
-        """Override of `sale` to refuse recurring products without a plan."""
-        return super()._confirmation_error_message() or self._get_missing_plan_message()
+        """Override of `sale` to refuse recurring products without a plan, and changes which can't be made."""
+        message = super()._confirmation_error_message() or self._get_missing_plan_message()
+        if not message and self.amendment_type:
+            message = '\n'.join(self._get_amendment_conflicts())
+        return message
 
     def _action_confirm(self):
-        """Override of `sale` to turn orders with recurring lines into running contracts."""
-        result = super()._action_confirm()
-        self._complete_plans()
-        self.filtered('is_subscription')._start_subscriptions()
+        """Override of `sale` to turn orders with recurring lines into running contracts, and to apply amendments.
+
+        What the host and other addons do with confirmed lines, they do with the lines of the contract.
+        """
+        amendments = self.filtered('amendment_type')
+        orders = self - amendments
+        result = super(SaleOrder, orders)._action_confirm()
+        orders._complete_plans()
+        orders.filtered('is_subscription')._start_subscriptions()
+        amendments._confirm_amendments()
         return result
 
     def _action_cancel(self):
-        """Override of `sale`: a contract which was billed is closed, not cancelled."""
-        self.filtered(lambda order: order.subscription_state not in (False, 'draft'))._withdraw_start()
+        """Override of `sale`: a contract which was billed is closed, not cancelled; so is a change which was made."""
+        amendments = self.filtered('amendment_type')
+        amendments._cancel_amendments()
+        (self - amendments).filtered(lambda order: order.subscription_state not in (False, 'draft'))._withdraw_start()
         return super()._action_cancel()
 
     # === BUSINESS METHODS === #
@@ -303,7 +288,7 @@ class SaleOrder(models.Model):
 
     def _create_invoices(self, grouped=False, final=False, date=None):
         """Override of `sale` to bill contracts through the billing ledger, whoever asks for invoices."""
-        contracts = self.filtered(lambda order: order.subscription_state not in (False, 'draft'))
+        contracts = self.filtered(lambda order: order.subscription_state not in (False, 'draft', 'amendment'))
         if not contracts:
             return super()._create_invoices(grouped=grouped, final=final, date=date)
         moves = contracts.with_context(
@@ -338,20 +323,20 @@ class SaleOrder(models.Model):
     def _get_prepayment_required_amount(self):
         """Override of `sale`: a subscription is confirmed by a payment of its first invoice, or of a part of it."""
         amount = super()._get_prepayment_required_amount()
-        return self._get_first_prepayment(amount) if self._is_quoted_subscription() else amount
+        return self._get_first_prepayment(amount) if self._has_first_invoice() else amount
 
     def _is_paid(self):
         """Override of `sale`: a subscription is paid when its first invoice is."""
-        return self._is_first_invoice_paid() if self.is_subscription else super()._is_paid()
+        return self._is_first_invoice_paid() if self._is_in_ledger() else super()._is_paid()
 
     def _get_default_payment_link_values(self):
         """Override of `sale` to ask for the first invoice of a subscription, or for what is open of it."""
         values = super()._get_default_payment_link_values()
-        return self._prepare_payment_link_values(values) if self.is_subscription else values
+        return self._prepare_payment_link_values(values) if self._is_in_ledger() else values
 
     def _send_payment_succeeded_for_order_mail(self):
         """Override of `sale` to tell customers of a subscription what was paid, and not what is left of its total."""
-        subscriptions = self.filtered('is_subscription')
+        subscriptions = self.filtered(lambda order: order._is_in_ledger())
         subscriptions._send_subscription_payment_mail()
         return super(SaleOrder, self - subscriptions)._send_payment_succeeded_for_order_mail()
 
@@ -360,12 +345,19 @@ class SaleOrder(models.Model):
         return super()._get_priced_lines().filtered(lambda line: not line.end_date)
 
     def _get_copiable_order_lines(self):
-        """Override of `sale` to leave ended lines out of a copy."""
-        return super()._get_copiable_order_lines().filtered(lambda line: not line.end_date)
+        """Override of `sale` to leave ended lines out of a copy, and what was sold once out of a renewal.
+
+        The context key `sale_subscription_ext_renewing` says that the copy is a renewal.
+        """
+        lines = super()._get_copiable_order_lines().filtered(lambda line: not line.end_date)
+        if self.env.context.get('sale_subscription_ext_renewing'):
+            return lines.filtered(self._is_renewable_line)
+        return lines
 
     def _get_update_prices_lines(self):
-        """Override of `sale` to keep the prices of running contracts."""
-        return super()._get_update_prices_lines()._filter_repriceable()
+        """Override of `sale` to keep the prices of running contracts, on their amendments too."""
+        lines = super()._get_update_prices_lines()._filter_repriceable()
+        return lines.filtered(lambda line: not line._keeps_terms_of_contract())
 
     # === MAIL === #
 
@@ -374,17 +366,28 @@ class SaleOrder(models.Model):
         result = super()._track_template(changes)
         order = self[0]
         template = order.stage_id.mail_template_id
-        if 'stage_id' in changes and template and order.plan_id.send_mails and order.partner_id.email:
-            result['stage_id'] = (template, {
-                'auto_delete_keep_log': False,
-                'subtype_id': self.env['ir.model.data']._xmlid_to_res_id('mail.mt_note'),
-                'email_layout_xmlid': 'mail.mail_notification_layout_with_responsible_signature',
-            })
+        is_told = order.id in self._get_told_order_ids()
+        if 'stage_id' in changes and template and not is_told and order._is_stage_mail_sent():
+            result['stage_id'] = (template, {'auto_delete_keep_log': False, **self._get_subscription_mail_options()})
         return result
+
+    def _find_mail_template(self):
+        """Override of `sale` to offer renewals and changes in words of their own."""
+        self.ensure_one()
+        is_offer = self.state in ('draft', 'sent') and not self.env.context.get('proforma')
+        template = is_offer and self._get_offer_template()
+        return template or super()._find_mail_template()
+
+    def _get_confirmation_template(self):
+        """Override of `sale` to confirm changes in words of their own: their total isn't what is paid."""
+        self.ensure_one()
+        template = self.amendment_type and self.env.ref(
+            'sale_subscription_ext.mail_template_subscription_changed', raise_if_not_found=False)
+        return template or super()._get_confirmation_template()
 
     # === TOOLING === #
 
     @api.model
     def _read_group_stage_ids(self, stages, domain):
-        """Show every column of the kanban, empty ones too."""
-        return stages.search([])
+        """Show every column of the kanban, empty ones too, but amendments only where there are some."""
+        return stages.search([('subscription_state', '!=', 'amendment')]) | stages

@@ -11,7 +11,12 @@ class SaleOrderLine(models.Model):
         'sale.order.line',
         'subscription.schedule.mixin',
         'subscription.line.start.mixin',
+        'subscription.line.proration.mixin',
         'subscription.change.mixin',
+        'subscription.line.amendment.mixin',
+        'subscription.line.amendment.preview.mixin',
+        'subscription.setup.mixin',
+        'subscription.line.renewal.mixin',
         'subscription.line.tax.mixin',
         'subscription.line.forecast.mixin',
         'subscription.line.first.invoice.mixin',
@@ -76,11 +81,15 @@ class SaleOrderLine(models.Model):
             has_own_plan = line.plan_id and line.plan_id != line.inherited_plan_id
             if not line.is_recurring:
                 line.plan_id = False
-            elif not has_own_plan:
+            elif not has_own_plan and not line.anchor_date:
+                # What is served was signed for with its plan.
                 line.plan_id = order_plan
             line.inherited_plan_id = order_plan
 
-    @api.depends('price_subtotal', 'plan_id', 'is_recurring', 'end_date', 'order_id.subscription_state')
+    @api.depends(
+        'price_subtotal', 'plan_id', 'is_recurring', 'end_date',
+        'order_id.subscription_state', 'order_id.state_before_closing', 'order_id.state',
+    )
     def _compute_mrr(self):
         for line in self:
             if not line.is_recurring or not line.plan_id or line.end_date or not line.order_id._is_mrr_counted():
@@ -99,20 +108,31 @@ class SaleOrderLine(models.Model):
     @api.depends('plan_id')
     def _compute_price_unit(self):
         """Override of `sale` to price by plan, and to keep the prices of running contracts."""
-        return super(SaleOrderLine, self._filter_repriceable())._compute_price_unit()
+        lines = self._filter_repriceable().filtered(lambda line: not line._keeps_terms_of_contract())
+        # The contract's price isn't one which somebody set for another product or plan.
+        swapped = lines.filtered(lambda line: line._has_price_of_contract())
+        super(SaleOrderLine, swapped.with_context(force_price_recomputation=True))._compute_price_unit()
+        return super(SaleOrderLine, lines - swapped)._compute_price_unit()
 
     @api.depends('plan_id')
     def _compute_discount(self):
         """Override of `sale` to keep the discounts of running contracts."""
-        return super(SaleOrderLine, self._filter_repriceable())._compute_discount()
+        lines = self._filter_repriceable().filtered(
+            lambda line: not line._keeps_terms_of_contract(frozenset({'product_id'})))
+        return super(SaleOrderLine, lines)._compute_discount()
 
     def _compute_tax_ids(self):
         """Override of `sale` to keep the taxes of running contracts."""
-        return super(SaleOrderLine, self._filter_repriceable())._compute_tax_ids()
+        lines = self._filter_repriceable().filtered(
+            lambda line: not line._keeps_terms_of_contract(frozenset({'product_id'})))
+        return super(SaleOrderLine, lines)._compute_tax_ids()
 
     @api.depends('is_recurring', 'next_period_start', 'end_date', 'order_id.subscription_state', 'period_ids.state')
     def _compute_qty_to_invoice(self):
-        """Override of `sale`: on a recurring line, what is due and not billed."""
+        """Override of `sale`: on a recurring line, what is due and not billed; nothing on amendments."""
+        amendment = self.filtered('order_id.amendment_type')
+        amendment.qty_to_invoice = 0.0
+        self -= amendment
         recurring = self.filtered('is_recurring')
         open_rows = recurring._get_open_rows()
         today = {company: company._get_subscription_today() for company in recurring.company_id}
@@ -124,6 +144,9 @@ class SaleOrderLine(models.Model):
     @api.depends('is_recurring')
     def _compute_invoice_status(self):
         """Override of `sale`: a recurring line is to invoice when something is due, never to upsell."""
+        amendment = self.filtered('order_id.amendment_type')
+        amendment.invoice_status = 'no'
+        self -= amendment
         recurring = self.filtered(lambda line: line.is_recurring and line.state == 'sale')
         for line in recurring:
             line.invoice_status = 'to invoice' if line.qty_to_invoice else 'invoiced'
@@ -131,16 +154,16 @@ class SaleOrderLine(models.Model):
 
     @api.depends('is_recurring', 'qty_to_invoice')
     def _compute_untaxed_amount_to_invoice(self):
-        """Override of `sale`: on a recurring line, the amount which is due and not billed."""
-        recurring = self.filtered('is_recurring')
+        """Override of `sale`: on a recurring line, the amount which is due and not billed; nothing on amendments."""
+        recurring = self.filtered(lambda line: line.is_recurring or line.order_id.amendment_type)
         for line in recurring:
             line.untaxed_amount_to_invoice = line.price_reduce_taxexcl * line.qty_to_invoice
         return super(SaleOrderLine, self - recurring)._compute_untaxed_amount_to_invoice()
 
     @api.depends('is_recurring', 'qty_to_invoice')
     def _compute_amount_to_invoice(self):
-        """Override of `sale`: on a recurring line, the amount which is due and not billed."""
-        recurring = self.filtered('is_recurring')
+        """Override of `sale`: on a recurring line, the amount which is due and not billed; nothing on amendments."""
+        recurring = self.filtered(lambda line: line.is_recurring or line.order_id.amendment_type)
         for line in recurring:
             line.amount_to_invoice = line.price_reduce_taxinc * line.qty_to_invoice
         return super(SaleOrderLine, self - recurring)._compute_amount_to_invoice()
@@ -151,11 +174,15 @@ class SaleOrderLine(models.Model):
     def create(self, vals_list):
         """Override of `sale` to let lines added to a running contract be served and billed."""
         lines = super().create(vals_list)
-        recurring = lines.filtered(lambda line: line.is_recurring and line.state == 'sale' and not line.anchor_date)
+        lines._add_setup_lines()
+        recurring = lines.filtered(
+            lambda line: line.is_recurring and line.state == 'sale' and not line.anchor_date
+            and line.order_id.subscription_state != 'renewal')
         if not recurring or self.env.context.get('sale_subscription_ext_starting'):
             return lines
         joining = recurring.filtered(lambda line: line._is_running())
         (recurring - joining)._check_added()
+        joining.order_id._check_not_paused()
         joining._get_served_lines()._join_contract()
         for order, order_lines in joining.grouped('order_id').items():
             order._record_mrr_movements(event_date={line: line._get_change_date() for line in order_lines})
@@ -170,11 +197,12 @@ class SaleOrderLine(models.Model):
                 "The dates of a running subscription follow from its billing and can't be set."))
         if not CHANGE_FIELDS & vals.keys() or self.env.context.get('sale_subscription_ext_changing'):
             return super().write(vals)
+        unserved = self._get_unserved(vals)
         changing = self.filtered(
             lambda line: line.order_id.subscription_state not in (False, 'draft')
             and line._is_changed_by(vals, CHANGE_FIELDS))
         changing._check_direct_change(vals)
-        changing = changing.filtered(lambda line: line.order_id.subscription_state in const.RUNNING_STATES)
+        changing = changing.filtered(lambda line: line.order_id.subscription_state in const.CONTRACT_STATES)
         served = changing.filtered('is_recurring')
         served._close_served_part()
         swapped = served.filtered(lambda line: line._is_swapped_by(vals))
@@ -185,6 +213,7 @@ class SaleOrderLine(models.Model):
         result = super(SaleOrderLine, self - swapped).write(vals)
         other._determine_again()
         (changing - swapped).filtered('is_recurring')._record_direct_change(terms)
+        (self - swapped)._update_setup_lines(unserved - swapped)
         return result
 
     @api.ondelete(at_uninstall=False)
@@ -246,7 +275,7 @@ class SaleOrderLine(models.Model):
         """
         if self.env.context.get('sale_subscription_ext_changing'):
             return self
-        return self.filtered(lambda line: not (line._origin.anchor_date and line._is_running()))
+        return self.filtered(lambda line: not line._origin.anchor_date)
 
     def _get_open_rows(self):
         """Return the ledger rows which were asked for and aren't billed: their draft was deleted or cancelled.
@@ -273,4 +302,4 @@ class SaleOrderLine(models.Model):
             rows = self.env['subscription.period'].union(*(period.row for period in due))
             unbilled = self._get_period_quantity(self._get_ledger_quantities()[self]) if len(rows) < len(due) else 0.0
             return unbilled + sum(rows.mapped('quantity'))
-        return sum(period.row.quantity if period.row else self.product_uom_qty for period in due)
+        return sum(period.row._get_signed_quantity() if period.row else self.product_uom_qty for period in due)

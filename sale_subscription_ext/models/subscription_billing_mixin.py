@@ -32,7 +32,7 @@ class SubscriptionBillingMixin(models.AbstractModel):
         :rtype: dict
         """
         self.check_access('write')
-        self._check_running(self.env._("billed"))
+        self._check_states(self.env._("billed"), const.BILLED_STATES)
         moves = self._bill_subscriptions()
         if moves:
             return self.action_view_invoice(invoices=moves)
@@ -116,7 +116,7 @@ class SubscriptionBillingMixin(models.AbstractModel):
         :rtype: Domain
         """
         return self._get_dated_domain(lambda day: Domain('next_invoice_date', '<=', day), date) & Domain([
-            ('subscription_state', 'in', const.RUNNING_STATES), ('billing_parked', '=', False)])
+            ('subscription_state', 'in', const.BILLED_STATES), ('billing_parked', '=', False)])
 
     @api.model
     def _get_not_failed_domain(self, date=None):

@@ -41,8 +41,9 @@ class SubscriptionChangeMixin(models.AbstractModel):
                 "A line of a running subscription can't be turned into a one-time sale. Set its quantity to 0, and add"
                 " a new line."
             ))
+        self.order_id._check_not_paused()
         if over := self.filtered(lambda line: line.anchor_date and (
-                line.end_date or line.order_id.subscription_state not in const.RUNNING_STATES)):
+                line.end_date or line.order_id.subscription_state not in const.CONTRACT_STATES)):
             raise UserError(self.env._(
                 "%(product)s on %(order)s isn't served any more and can't be changed. Make a new quotation instead.",
                 product=over[0].product_id.display_name, order=over[0].order_id.name,
@@ -79,15 +80,21 @@ class SubscriptionChangeMixin(models.AbstractModel):
 
     def _close_served_part(self):
         """Write what was served in arrears until today and isn't billed yet, at the terms before a change."""
-        today_by_line = {line: line.order_id._subscription_today() for line in self}
-        lines = self.filtered(
-            lambda line: line.next_period_start and line.product_uom_qty and line._is_billed_in_arrears()
-            and line.next_period_start < today_by_line[line]).sudo()  # the ledger is the engine's
+        in_arrears = self.filtered(lambda line: line.product_uom_qty and line._is_billed_in_arrears())
+        in_arrears.sudo()._open_served_periods(  # the ledger is the engine's
+            {line: line.order_id._subscription_today() for line in in_arrears.sudo()})
+
+    def _open_served_periods(self, days):
+        """Write what was served until a day and isn't in the ledger yet, as rows to bill.
+
+        :param dict days: {line: the day after the last one}
+        """
+        lines = self.filtered(lambda line: line.next_period_start and line.next_period_start < days[line])
         ledger_quantities = lines._get_ledger_quantities()
         vals_list = []
         for line in lines:
-            while (period := line._get_period_from(line.next_period_start)) and period[0] < today_by_line[line]:
-                end = min(period[1], today_by_line[line])
+            while (period := line._get_period_from(line.next_period_start)) and period[0] < days[line]:
+                end = min(period[1], days[line])
                 vals = line._prepare_period(
                     period[0], end, quantity=line._get_period_quantity(ledger_quantities[line]))
                 ledger_quantities[line] += vals['quantity']
@@ -114,6 +121,7 @@ class SubscriptionChangeMixin(models.AbstractModel):
             for line in lines:
                 if line in terms and terms[line] != line._get_terms()[line]:
                     line._log_direct_change(terms[line], dates[line])
+            order._get_open_amendments().order_line._rebase()
 
     def _log_direct_change(self, terms, day):
         """Say in the chatter what changed.
@@ -143,6 +151,21 @@ class SubscriptionChangeMixin(models.AbstractModel):
                 vals_list.append(line._prepare_period(line.next_period_start, day, state='waived', quantity=0.0))
                 line.next_period_start = day
         self.env['subscription.period'].sudo().create(vals_list)
+
+    def _begin(self, start, first_day_to_bill, anchor):
+        """Serve a line which is new, or which had no quantity; the days between are left out.
+
+        :param datetime.date start: the first day served
+        :param datetime.date first_day_to_bill: the first day to bill
+        :param datetime.date anchor: the billing day to follow
+        """
+        self.ensure_one()
+        if not self.anchor_date:
+            self._start(start, first_day_to_bill, anchor=anchor)
+        elif first_day_to_bill > self.next_period_start:
+            vals = self._prepare_period(self.next_period_start, first_day_to_bill, state='waived', quantity=0.0)
+            self.next_period_start = first_day_to_bill
+            self.env['subscription.period'].create(vals)
 
     def _get_change_date(self):
         """Return the day from which a change of this line made now takes effect.
@@ -212,7 +235,7 @@ class SubscriptionChangeMixin(models.AbstractModel):
             line.sudo().end_date = line.next_period_start - timedelta(days=1)
         for order, lines in self.grouped('order_id').items():
             order._record_mrr_movements(event_date={line: dates[line] for line in lines})
-        return self.create(vals_list)
+        return self.with_context(sale_subscription_ext_no_setup=True).create(vals_list)
 
     def _determine_again(self):
         """Determine price and taxes of lines whose product, unit or plan changed before anything was billed, and

@@ -19,10 +19,15 @@ class PreviewedPeriod(NamedTuple):
     quantity: float
     price_unit: float
     discount: float
+    anchor_date: date
 
     def is_billed(self):
         """Return whether the period costs something, before taxes."""
         return self.state == 'open' and bool(self.quantity * self.price_unit * (1 - self.discount / 100))
+
+    def _get_terms(self):
+        """Return quantity, unit price and discount, as a ledger row does."""
+        return {'quantity': self.quantity, 'price_unit': self.price_unit, 'discount': self.discount}
 
 
 class FollowingAmount(NamedTuple):
@@ -57,11 +62,12 @@ class SubscriptionFirstInvoiceMixin(models.AbstractModel):
         'is_subscription', 'state', 'start_date', 'end_date', 'next_invoice_date', 'require_payment', 'amount_total',
         'payment_term_id', 'transaction_ids.state', 'order_line.price_subtotal', 'order_line.product_uom_qty',
         'order_line.tax_ids', 'order_line.plan_id', 'order_line.is_recurring', 'order_line.qty_delivered',
+        'trial_end_date', 'subscription_id.next_invoice_date', 'amendment_timing', 'effective_date',
     )
     @api.depends_context('lang')
     def _compute_first_invoice(self):
         for order in self:
-            invoice = order._get_first_invoice() if order._is_quoted_subscription() else None
+            invoice = order._get_first_invoice() if order._has_first_invoice() else None
             order.first_invoice_date = invoice and invoice.date
             order.first_invoice_untaxed = invoice.amount_untaxed if invoice else 0.0
             order.first_invoice_tax = invoice.amount_tax if invoice else 0.0
@@ -79,15 +85,33 @@ class SubscriptionFirstInvoiceMixin(models.AbstractModel):
         self.ensure_one()
         return self.is_subscription and self.state in ('draft', 'sent')
 
+    def _has_first_invoice(self):
+        """Return whether the customer is asked for a first invoice instead of a total: on the quotation of a
+        subscription, and of a change of one.
+
+        :rtype: bool
+        """
+        self.ensure_one()
+        return self._is_quoted_subscription() or (self.state in ('draft', 'sent') and self._is_open_amendment())
+
+    def _is_in_ledger(self):
+        """Return whether the order is billed through the billing ledger: subscriptions and changes of them.
+
+        :rtype: bool
+        """
+        self.ensure_one()
+        return self.is_subscription or bool(self.amendment_type)
+
     def _get_payable_amount(self):
         """Return what the customer is asked to pay for an order: its total, or the first invoice of a subscription.
 
         :rtype: float
         """
         self.ensure_one()
-        if self._is_quoted_subscription():
-            return max(self.first_invoice_total, 0.0)
-        if self.subscription_state in const.RUNNING_STATES:
+        if self.first_invoice_date:
+            is_asked = self._is_paid_ahead() or self.first_invoice_date <= self._subscription_today()
+            return max(self.first_invoice_total, 0.0) if is_asked else 0.0
+        if self.subscription_state in const.CONTRACT_STATES:
             # Whoever may see the invoices of the order or not.
             order_sudo = self.sudo()
             invoices = order_sudo.invoice_ids.filtered(
@@ -95,6 +119,9 @@ class SubscriptionFirstInvoiceMixin(models.AbstractModel):
             if invoices:
                 return sum((invoices & order_sudo.transaction_ids.invoice_ids or invoices[:1]).mapped('amount_total'))
             return max(self._get_first_invoice().amount_total, 0.0)
+        if self.subscription_state in ('amendment', 'renewal'):
+            invoice = self.sudo().amendment_invoice_id.filtered(lambda move: move.move_type == 'out_invoice')
+            return invoice.amount_total
         return self.amount_total
 
     def _get_first_invoice(self):
@@ -108,9 +135,9 @@ class SubscriptionFirstInvoiceMixin(models.AbstractModel):
         self.ensure_one()
         day = self._get_first_billing_day()
         lines = self.order_line._get_served_lines()
-        if self.subscription_state in const.RUNNING_STATES:
+        if self.subscription_state in const.CONTRACT_STATES:
             return self._summarise_first_invoice(lines.filtered('anchor_date'), day)
-        with lines._as_if_started(self._get_expected_start()):
+        with lines._as_if_started(self._get_first_day_after_trial(self._get_expected_start())):
             return self._summarise_first_invoice(lines, day)
 
     def _summarise_first_invoice(self, lines, day):
@@ -171,6 +198,16 @@ class SubscriptionFirstInvoiceMixin(models.AbstractModel):
                 result.append(FollowingAmount(plan, start, amount, is_once=False))
         return result
 
+    def _is_paid_ahead(self):
+        """Return whether who pays online pays the first invoice at once, also where it starts later.
+
+        What changes or renews a contract is paid when it takes effect.
+
+        :rtype: bool
+        """
+        self.ensure_one()
+        return not self.subscription_id
+
     # === BUSINESS METHODS - DATES === #
 
     def _get_confirmation_day(self):
@@ -215,7 +252,7 @@ class SubscriptionFirstInvoiceMixin(models.AbstractModel):
         :rtype: str
         """
         self.ensure_one()
-        if self.require_payment or invoice.date <= self._subscription_today():
+        if (self.require_payment and self._is_paid_ahead()) or invoice.date <= self._subscription_today():
             return self.env._("Due today")
         return self.env._("First invoice on %(date)s", date=format_date(self.env, invoice.date))
 
@@ -264,15 +301,24 @@ class SubscriptionLineFirstInvoiceMixin(models.AbstractModel):
         before = {line: {name: line[name] for name in names} for line in self}
         try:
             for line in self:
-                line._update_cache({
-                    'anchor_date': line.plan_id._get_anchor_date(start),
-                    'start_date': start,
-                    'next_period_start': line._get_first_billed_day(start),
-                }, validate=False)
+                line._update_cache(line._prepare_expected_dates(start), validate=False)
             yield
         finally:
             for line, values in before.items():
                 line._update_cache(values, validate=False)
+
+    def _prepare_expected_dates(self, start):
+        """Return the dates of a line of a quotation as they will be once it is confirmed.
+
+        :param datetime.date start: the first day served for money
+        :rtype: dict
+        """
+        self.ensure_one()
+        return {
+            'anchor_date': self.plan_id._get_anchor_date(start),
+            'start_date': start,
+            'next_period_start': self._get_first_billed_day(start),
+        }
 
     def _get_previewed_periods(self, day):
         """Return what billing these lines would ask for, without the ledger rows it writes.

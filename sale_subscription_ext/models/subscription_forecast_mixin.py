@@ -42,7 +42,7 @@ class SubscriptionForecastMixin(models.AbstractModel):
         ledger_quantities = lines._get_ledger_quantities()
         for line in lines:
             for row in open_rows.get(line, ()):
-                rows_by_date.setdefault(line._get_bill_date(row.date_start, row.date_end), []).append(row)
+                rows_by_date.setdefault(line._get_row_bill_date(row), []).append(row)
             for day, vals in line._get_forecast_periods(periods, ledger_quantities[line]):
                 rows_by_date.setdefault(day, []).append(self.env['subscription.period'].new(vals))
         billed = sorted(
@@ -91,9 +91,7 @@ class SubscriptionForecastMixin(models.AbstractModel):
         base_lines = []
         for row in rows:
             if row.state == 'open' and row.quantity:
-                line = row.order_line_id
-                base_lines.append({
-                    **line._prepare_base_line_for_taxes_computation(**line._prepare_period_price(row)), 'row': row})
+                base_lines.append({**row.order_line_id._prepare_period_base_line(row), 'row': row})
         return base_lines
 
     def _get_forecast_totals(self, base_lines):

@@ -52,6 +52,7 @@ class SubscriptionInvoicingMixin(models.AbstractModel):
         :return: the new invoices
         :rtype: account.move
         """
+        self._apply_amendments_before_billing(date)
         self._determine_taxes()
         moves = self._invoice_rows(self._open_ledger_rows(date), date, post)
         self.filtered('billing_error')._clear_billing_error()
@@ -71,7 +72,10 @@ class SubscriptionInvoicingMixin(models.AbstractModel):
         vals_list = [
             invoice.vals for invoice in self._prepare_consolidated_invoices(rows_by_order, date, post)]
         set_wise = self.with_context(sale_subscription_ext_set_wise=True)
-        moves = set_wise._create_account_invoices(vals_list, final=False).with_env(self.env)
+        moves = set_wise._create_account_invoices(vals_list, final=True).with_env(self.env)
+        # As the host does it: only an invoice which exists knows whether it is one.
+        moves.filtered(lambda move: move.currency_id.compare_amounts(move.amount_total, 0.0) < 0) \
+            .action_switch_move_type()
         rows = self.env['subscription.period'].union(*(
             rows for by_date in rows_by_order.values() for rows in by_date.values()))
         rows.filtered('invoice_line_id')._set_billed()
@@ -81,16 +85,17 @@ class SubscriptionInvoicingMixin(models.AbstractModel):
             self._issue_invoices(moves)
         return moves
 
-    def _open_ledger_rows(self, date=None):
+    def _open_ledger_rows(self, date=None, lines=None):
         """Write the ledger rows of everything which is due and move the lines on to their next periods.
 
         :param datetime.date date: the as-of date
+        :param sale.order.line lines: what is due of these lines only
         :return: {order: {bill date: rows}}, oldest first
         :rtype: dict
         :raise SubscriptionParked: when what is due can't be right
         """
         self._check_obstacles()
-        lines = self.order_line.filtered('anchor_date')
+        lines = (self.order_line if lines is None else lines).filtered('anchor_date')
         open_rows = lines._get_open_rows()
         ledger_quantities = lines._get_ledger_quantities()
         entries, vals_list, next_starts = [], [], {}
@@ -287,4 +292,5 @@ class SubscriptionInvoicingMixin(models.AbstractModel):
         to_post = moves.filtered(lambda move: all(
             order._is_posting_invoices() for order in move.line_ids.sale_line_ids.order_id))
         to_post.with_context(sale_subscription_ext_set_wise=True)._post(soft=False)
+        to_post._reconcile_subscription_credits()
         to_post._queue_subscription_mails()

@@ -19,15 +19,6 @@ class SubscriptionLifecycleMixin(models.AbstractModel):
 
     # === ACTION METHODS === #
 
-    def action_close(self):
-        """Ask for the reason and close the subscriptions.
-
-        :return: a window action
-        :rtype: dict
-        :raise UserError: when a subscription isn't running
-        """
-        return self._get_dialog('sale_subscription_ext.subscription_close_action', self.env._("closed"))
-
     def action_change_billing_day(self):
         """Ask for another billing day.
 
@@ -37,16 +28,17 @@ class SubscriptionLifecycleMixin(models.AbstractModel):
         """
         return self._get_dialog('sale_subscription_ext.subscription_change_day_action', self.env._("changed"))
 
-    def _get_dialog(self, xmlid, action_name):
+    def _get_dialog(self, xmlid, action_name, states=const.RUNNING_STATES):
         """Return the action of a dialog about these subscriptions.
 
         :param str xmlid: of a window action
         :param str action_name: what is done to them, translated: “closed”
+        :param tuple states: in which this can be done
         :rtype: dict
-        :raise UserError: when a subscription isn't running
+        :raise UserError: when a subscription is in another state
         """
         self.check_access('write')
-        self._check_running(action_name)
+        self._check_states(action_name, states)
         action = self.env['ir.actions.act_window']._for_xml_id(xmlid)
         action['context'] = {'default_order_ids': self.ids}
         return action
@@ -57,11 +49,22 @@ class SubscriptionLifecycleMixin(models.AbstractModel):
         :param str action_name: what is done to them, translated: “closed”
         :raise UserError: naming the subscriptions
         """
-        idle = self.filtered(lambda order: order.subscription_state not in const.RUNNING_STATES)
-        if idle:
+        self._check_states(action_name, const.RUNNING_STATES)
+
+    def _check_states(self, action_name, states):
+        """Refuse an action on subscriptions which are in another state than it is for.
+
+        :param str action_name: what is done to them, translated: “closed”
+        :param tuple states: in which this can be done
+        :raise UserError: naming the subscriptions
+        """
+        if wrong := self.filtered(lambda order: order.subscription_state not in states):
+            labels = dict(self._fields['subscription_state']._description_selection(self.env))
+            is_running = set(const.RUNNING_STATES) <= set(states)
             raise UserError(self.env._(
-                "Only running subscriptions can be %(action)s. Leave out: %(names)s.",
-                action=action_name, names=', '.join(idle.mapped('name')),
+                "Only %(states)s subscriptions can be %(action)s. Leave out: %(names)s.",
+                states=self.env._("running") if is_running else ', '.join(labels[state] for state in states),
+                action=action_name, names=', '.join(wrong.mapped('name')),
             ))
 
     # === BUSINESS METHODS - STATES === #
@@ -79,23 +82,19 @@ class SubscriptionLifecycleMixin(models.AbstractModel):
         """
         if not self:
             return
-        by_event_type = defaultdict(self.browse)
+        by_event_type, by_mail = defaultdict(self.browse), defaultdict(self.browse)
+        uncounted = self._get_uncounted()
         for order in self:
             step = (order.subscription_state, target)
             if step not in const.TRANSITIONS:
-                labels = dict(order._fields['subscription_state']._description_selection(self.env))
-                raise UserError(self.env._(
-                    "Subscription %(name)s is in state “%(state)s” and can't become “%(target)s” from there.",
-                    name=order.name,
-                    state=labels.get(order.subscription_state, ''),
-                    target=labels.get(target, self.env._("Cancelled")),
-                ))
-            by_event_type[const.TRANSITIONS[step]] |= order
-        self.sudo().write({'subscription_state': target})  # nobody has the right to set it by hand
-        # The stage follows here and not at some later flush, whose context wouldn't know whether to send its mail.
-        self.mapped('stage_id')
+                order._refuse_step(target)
+            by_event_type[order._get_movement(step, order in uncounted)] |= order
+            by_mail[const.STEP_MAIL_TEMPLATES.get(step)] |= order
+        for template_xmlid, orders in by_mail.items():
+            orders._set_subscription_state(target, template_xmlid)
         for event_type, orders in by_event_type.items():
-            orders._record_mrr_movements(event_type, event_date)
+            if event_type:
+                orders._record_mrr_movements(event_type, event_date)
         if message and not self.env.context.get('sale_subscription_ext_quiet'):
             self._message_log_batch(bodies=dict.fromkeys(self.ids, message))
 
@@ -113,6 +112,58 @@ class SubscriptionLifecycleMixin(models.AbstractModel):
                     name=order.name, stage=stage.name,
                 ))
 
+    def _refuse_step(self, target):
+        """Say that a subscription can't get from its state to another.
+
+        :param str|bool target: the wished state
+        :raise UserError: always
+        """
+        self.ensure_one()
+        labels = dict(self._fields['subscription_state']._description_selection(self.env))
+        raise UserError(self.env._(
+            "Subscription %(name)s is in state “%(state)s” and can't become “%(target)s” from there.",
+            name=self.name,
+            state=labels.get(self.subscription_state, ''),
+            target=labels.get(target, self.env._("Cancelled")),
+        ))
+
+    def _set_subscription_state(self, target, template_xmlid=None):
+        """Write the state, and let the e-mail of the step go out: the given one, or that of the stage.
+
+        :param str|bool target: the new state
+        :param str template_xmlid: e-mail to send instead of that of the stage
+        """
+        self.sudo().write({  # nobody has the right to set it by hand
+            'subscription_state': target,
+            **({} if target == 'closing' else {'state_before_closing': False}),
+        })
+        # The stage follows here and not at some later flush, whose context wouldn't know whether to send its mail.
+        self.mapped('stage_id')
+        if template_xmlid:
+            self._send_instead_of_stage_mail(template_xmlid)
+
+    def _get_uncounted(self):
+        """Return the subscriptions which never were in the MRR ledger: they are still, or ended, in their trial.
+
+        :rtype: sale.order
+        """
+        # The ledger is read whole, whatever the user may see of it.
+        rows = self.env['subscription.event'].sudo()._read_group([('order_id', 'in', self.ids)], ['order_id'])
+        return self - self.browse([order.id for [order] in rows])
+
+    def _get_movement(self, step, is_uncounted):
+        """Return the MRR movement which a step writes.
+
+        :param tuple step: a key of `const.TRANSITIONS`
+        :param bool is_uncounted: see `_get_uncounted`
+        :rtype: str|None
+        """
+        self.ensure_one()
+        event_type = const.TRANSITIONS[step]
+        if not is_uncounted:
+            return event_type
+        return {'churn': None, 'resume': 'new', 'reactivation': 'new'}.get(event_type, event_type)
+
     # === BUSINESS METHODS - START === #
 
     def _start_subscriptions(self):
@@ -125,20 +176,30 @@ class SubscriptionLifecycleMixin(models.AbstractModel):
         :raise UserError: when the dates of an order contradict each other
         """
         # An order which is created confirmed, or at once, hasn't been seen as a quotation.
-        self.filtered(lambda order: not order.subscription_state).sudo().subscription_state = 'draft'
+        for order in self.filtered(lambda order: not order.subscription_state).sudo():
+            order.subscription_state = order._get_quotation_state()
+        renewals = self.filtered(lambda order: order.subscription_state == 'renewal')
+        renewals._confirm_renewals()
+        starting = self - renewals
         billing_from = self.env.context.get('sale_subscription_ext_billing_from', 'all')
-        for order in self:
+        for order in starting:
             order._check_start()
             start = order.start_date or order._subscription_today()
+            order.sudo().trial_end_date = order._get_trial_end(start)
+            served_from = order._get_first_day_after_trial(start)
             first_days = order.order_line._get_served_lines().sudo().grouped(
-                lambda line, start=start: line._get_first_billed_day(start, billing_from))
+                lambda line, served_from=served_from: line._get_first_billed_day(served_from, billing_from))
             order.start_date = start
             for first_day, lines in first_days.items():
-                lines._start(start, first_day)
-        self.sudo()._remember_taxes()  # salespeople confirm without any right in accounting
-        dates = {line: line.start_date for line in self.order_line.filtered('start_date')}
-        self._update_subscription_state('progress', self.env._("The subscription has started."), dates)
-        self._log_due_periods()
+                lines._start(served_from, first_day)
+            order.sudo()._set_term(served_from)
+        starting.sudo()._remember_taxes()  # salespeople confirm without any right in accounting
+        on_trial = starting.filtered(lambda order: order._is_on_trial())
+        on_trial._start_trial()
+        running = starting - on_trial
+        dates = {line: line.start_date for line in running.order_line.filtered('start_date')}
+        running._update_subscription_state('progress', self.env._("The subscription has started."), dates)
+        running._log_due_periods()
 
     def _check_start(self):
         """Refuse to start a subscription whose dates contradict each other.
@@ -183,45 +244,7 @@ class SubscriptionLifecycleMixin(models.AbstractModel):
             order._message_log(body=self.env._(
                 "The billing day is changed: periods begin on %(day)s from now on.", day=format_date(self.env, day)))
 
-    # === BUSINESS METHODS - END === #
-
-    def _close_subscriptions(self, reason, note='', date=None, bill=False):
-        """Close running subscriptions. What was paid is kept.
-
-        :param subscription.close.reason reason: why
-        :param str note: the reason in the words of who closes
-        :param datetime.date date: the last day served, today where the company is if not given
-        :param bool bill: whether to bill what was served and isn't billed yet, otherwise it is left out
-        :raise SubscriptionParked: when what is left can't be billed
-        """
-        engine = self.sudo()  # the right on the orders was checked; ledger and invoices are the engine's
-        for day, orders in engine.grouped(lambda order: date or order._subscription_today()).items():
-            for order in orders:
-                order.write({
-                    'close_reason_id': reason.id,
-                    'close_note': note,
-                    'close_date': day,
-                    'end_date': min(order.end_date or day, day),
-                })
-            if bill:
-                orders._bill_remaining(day)
-            orders._waive_remaining(day)
-        event_date = {
-            line: max(line.order_id.close_date, line.start_date or line.order_id.close_date)
-            for line in self.order_line
-        }
-        self._update_subscription_state('closed', self._get_close_message(reason, note), event_date)
-
-    @api.model
-    def _get_close_message(self, reason, note):
-        """Return the sentence of a closing for the chatter.
-
-        :rtype: str
-        """
-        if note:
-            return self.env._(
-                "The subscription was closed. Reason: %(reason)s. %(note)s", reason=reason.name, note=note)
-        return self.env._("The subscription was closed. Reason: %(reason)s.", reason=reason.name or '')
+    # === BUSINESS METHODS - CANCEL === #
 
     def _withdraw_start(self):
         """Take back the start of subscriptions which are cancelled before anything was billed.
@@ -231,12 +254,14 @@ class SubscriptionLifecycleMixin(models.AbstractModel):
         # Whatever the user may see of it: the ledger decides.
         periods = self.env['subscription.period'].sudo().search([('order_id', 'in', self.ids)])
         billed = periods.filtered(lambda period: period.state == 'billed').order_id
-        billed |= self.filtered(lambda order: order.subscription_state not in const.RUNNING_STATES).sudo()
+        billed |= self.filtered(
+            lambda order: order.subscription_state not in ('renewal', 'trial', 'progress')).sudo()
         if billed:
             raise UserError(self.env._(
-                "%(names)s: a subscription which was invoiced or closed can't be cancelled. Close it instead, with the"
-                " button Close.", names=', '.join(billed.mapped('name')),
+                "%(names)s: a subscription which was invoiced, paused or closed can't be cancelled. Close it instead,"
+                " with the button Close.", names=', '.join(billed.mapped('name')),
             ))
+        self._withdraw_renewals()
         for period in periods:
             # An emptied row keeps the trace and leaves its days to a new start.
             period.write({'state': 'waived', 'date_end': period.date_start, 'amount': 0.0})
@@ -244,7 +269,12 @@ class SubscriptionLifecycleMixin(models.AbstractModel):
         self._update_subscription_state(False, event_date=event_date)
         engine = self.sudo()
         engine.next_invoice_date = False
-        engine.filtered(lambda order: order.start_date <= order._subscription_today()).start_date = False
+        engine.filtered(
+            lambda order: order.start_date and order.start_date <= order._subscription_today()).start_date = False
+        engine.write({
+            'trial_end_date': False, 'trial_reminder_date': False, 'term_end_date': False,
+            'term_reminder_date': False, 'commitment_end_date': False, 'paused_from': False, 'paused_until': False,
+        })
         engine.order_line.write(
             {'anchor_date': False, 'start_date': False, 'end_date': False, 'next_period_start': False})
 
@@ -252,36 +282,53 @@ class SubscriptionLifecycleMixin(models.AbstractModel):
 
     @api.model
     def _cron_run_lifecycle(self):
-        """Close the contracts whose last day is over, and show in Orders to Invoice what is due but wasn't billed,
-        because billing is off or failed. Goes by each company's own date, batch by batch.
+        """Take the steps whose day has come, batch by batch and by each company's own date: trials, pauses, renewals,
+        reminders, ends; and show in Orders to Invoice what is due but wasn't billed, because billing is off or failed.
         """
-        reason = self.env.ref('sale_subscription_ext.close_reason_end_of_contract')
-        due_domain = self._get_due_domain() & Domain('invoice_status', '!=', 'to invoice')
-        for domain, process in (
-            (self._get_ended_domain(), lambda orders: orders._close_ended(reason)),
-            (due_domain, lambda orders: orders._refresh_due_quantities()),
-        ):
+        for get_domain, process in self._get_lifecycle_steps():
             _made, is_done = self.env['sale.order']._run_in_batches(
-                domain, process, lambda order, error: order._log_lifecycle_error(error), commit=True)
+                get_domain(), process, lambda order, error: order._log_lifecycle_error(error), commit=True)
             if not is_done:
-                break
+                return
+        self.env['account.move']._refund_wanted()
+
+    @api.model
+    def _get_lifecycle_steps(self):
+        """Return what `_cron_run_lifecycle` does, in its order.
+
+        Addons add their own steps; call super. A subscription on which the step was taken must not match its domain
+        any more.
+
+        :return: (function which returns the domain, function which is called with locked subscriptions)
+        :rtype: list[tuple]
+        """
+        engine = self.env['sale.order']
+        return [
+            (engine._get_trial_reminder_domain, lambda orders: orders._remind_of_trial_end()),
+            (engine._get_trial_ended_domain, lambda orders: orders._end_trial()),
+            (engine._get_pause_due_domain, lambda orders: orders._begin_pause()),
+            (engine._get_resume_due_domain, lambda orders: orders._resume_subscriptions()),
+            (engine._get_term_reminder_domain, lambda orders: orders._remind_of_term_end()),
+            (engine._get_renewal_due_domain, lambda orders: orders._renew_automatically()),
+            (engine._get_takeover_domain, lambda orders: orders._take_over()),
+            (engine._get_ended_domain, lambda orders: orders._close_ended()),
+            (engine._get_unseen_due_domain, lambda orders: orders._refresh_due_quantities()),
+        ]
 
     def _log_lifecycle_error(self, error):
-        """Say in the chatter of a subscription why it couldn't be closed; the others go on.
+        """Ask somebody to look at a subscription on which a step couldn't be taken; the others go on.
 
         :param Exception error: what happened
         """
-        _logger.warning("Subscription %s could not be closed at its end", self.name, exc_info=error)
-        self._message_log(body=self.env._("The subscription could not be closed: %(error)s", error=error))
-
-    def _close_ended(self, reason):
-        """Close subscriptions as of their last day.
-
-        :param subscription.close.reason reason: why
-        """
-        for end_date, ended in self.grouped('end_date').items():
-            ended._close_subscriptions(reason, date=end_date)
-        return []
+        _logger.warning("The lifecycle of subscription %s stopped", self.name, exc_info=error)
+        activity_type = self.env.ref('sale_subscription_ext.mail_activity_type_lifecycle_error')
+        if activity_type in self.activity_ids.activity_type_id:
+            return  # tried again each hour, told once
+        message = self.env._("The subscription could not be changed: %(error)s", error=error)
+        self._message_log(body=message)
+        self.activity_schedule(
+            'sale_subscription_ext.mail_activity_type_lifecycle_error', note=message,
+            user_id=(self.user_id or self.env.user).id)
 
     def _refresh_due_quantities(self):
         """Determine again what is due: time passes without anything being written."""
@@ -289,13 +336,12 @@ class SubscriptionLifecycleMixin(models.AbstractModel):
         return []
 
     @api.model
-    def _get_ended_domain(self):
-        """Return the domain of running subscriptions whose last day is over and which are billed to the end.
+    def _get_unseen_due_domain(self):
+        """Return the domain of due subscriptions which don't show in Orders to Invoice yet.
 
         :rtype: Domain
         """
-        return Domain('subscription_state', 'in', const.RUNNING_STATES) & Domain('next_invoice_date', '=', False) & (
-            self._get_dated_domain(lambda today: Domain('end_date', '<', today)))
+        return self._get_due_domain() & Domain('invoice_status', '!=', 'to invoice')
 
     # === TOOLING === #
 
@@ -306,32 +352,10 @@ class SubscriptionLifecycleMixin(models.AbstractModel):
         """
         return (self.company_id[:1] or self.env.company)._get_subscription_today()
 
-    def _get_first_unbilled_day(self):
-        """Return the first day which isn't in the billing ledger yet: from when a change takes effect.
+    def _get_quotation_state(self):
+        """Return the state of this order as long as it isn't confirmed.
 
-        :rtype: datetime.date
+        :rtype: str
         """
         self.ensure_one()
-        return self._get_first_unbilled_day_of(self.order_line)
-
-    def _get_first_unbilled_day_of(self, lines):
-        """Return the first day which isn't in the billing ledger yet, going by some lines of this order.
-
-        :param lines: order lines
-        :rtype: datetime.date
-        """
-        self.ensure_one()
-        lines = lines.filtered('next_period_start')
-        served = lines._get_served_lines().filtered(lambda line: line.plan_id == self.plan_id)
-        if served:
-            return min(served.mapped('next_period_start'))
-        today = self._subscription_today()
-        return max([*lines.mapped('next_period_start'), today]) if lines else self.start_date or today
-
-    def _get_last_day(self, line):
-        """Return the last day on which a line of this order is served, if there is one.
-
-        :rtype: datetime.date|None
-        """
-        self.ensure_one()
-        return min((day for day in (line.end_date, self.end_date) if day), default=None)
+        return 'renewal' if self.subscription_id else 'draft'

@@ -2,8 +2,6 @@ from collections import defaultdict
 
 from odoo import fields, models
 
-from .. import const
-
 
 class SubscriptionMetricsMixin(models.AbstractModel):
     """Monthly recurring revenue of a sales order and its movements in the MRR ledger."""
@@ -163,7 +161,10 @@ class SubscriptionMetricsMixin(models.AbstractModel):
         :rtype: bool
         """
         self.ensure_one()
-        return self.subscription_state == 'draft' or self.subscription_state in const.RUNNING_STATES
+        if self.subscription_state == 'renewal':
+            return self.state in ('draft', 'sent')  # confirmed, it counts when it takes over
+        state = self.state_before_closing if self.subscription_state == 'closing' else self.subscription_state
+        return state in ('draft', 'progress')
 
 
 class SubscriptionLineMetricsMixin(models.AbstractModel):

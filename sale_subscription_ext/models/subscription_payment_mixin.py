@@ -46,7 +46,7 @@ class SubscriptionPaymentMixin(models.AbstractModel):
         :rtype: bool
         """
         self.ensure_one()
-        return self._is_quoted_subscription() and self.currency_id.is_zero(self._get_payable_amount())
+        return bool(self.first_invoice_date) and self.currency_id.is_zero(self._get_payable_amount())
 
     def _is_first_invoice_paid(self):
         """Return whether the payments of a subscription reach its first invoice.
@@ -64,7 +64,8 @@ class SubscriptionPaymentMixin(models.AbstractModel):
         """
         self.ensure_one()
         # Salespeople ask for payments without any right in accounting.
-        invoices = self.sudo().invoice_ids.filtered(
+        order_sudo = self.sudo()
+        invoices = (order_sudo.invoice_ids | order_sudo.amendment_invoice_id).filtered(
             lambda move: move.state == 'posted' and move.move_type == 'out_invoice')
         if invoices:
             remaining = sum(invoices.mapped('amount_residual'))
@@ -116,7 +117,7 @@ class SubscriptionPaymentMixin(models.AbstractModel):
         # Who bills them right now is waited for. If that changed them, the host tries the payment again.
         self.env.execute_query(SQL(
             "SELECT id FROM sale_order WHERE id IN %s ORDER BY id FOR NO KEY UPDATE", tuple(engine.ids)))
-        for order in engine.filtered(lambda order: order.subscription_state in const.RUNNING_STATES):
+        for order in engine.filtered(lambda order: order.subscription_state in const.CONTRACT_STATES):
             if order.subscription_period_ids.filtered(lambda row: row.state == 'billed'):
                 continue
             try:
@@ -137,4 +138,4 @@ class SubscriptionPaymentMixin(models.AbstractModel):
         self.ensure_one()
         self._determine_taxes()
         rows = self._open_ledger_rows(self._get_first_billing_day())
-        return self._invoice_rows(rows, self._subscription_today())
+        return self._invoice_rows(rows or {self: {}}, self._subscription_today())

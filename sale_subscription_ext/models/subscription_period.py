@@ -10,6 +10,7 @@ class SubscriptionPeriod(models.Model):
     """
 
     _name = 'subscription.period'
+    _inherit = ['subscription.credit.mixin']
     _description = "Billing Period"
     _order = 'date_start desc, id desc'
     _check_company_auto = True
@@ -19,6 +20,16 @@ class SubscriptionPeriod(models.Model):
         "EXCLUDE USING gist (int4range(order_line_id, order_line_id, '[]') WITH &&,"
         " daterange(date_start, date_end) WITH &&) WHERE (kind = 'regular')",
         "This period of the subscription is in the billing ledger already: it was billed or left out before.",
+    )
+    _no_double_credit = models.Constraint(
+        "EXCLUDE USING gist (int4range(credited_period_id, credited_period_id, '[]') WITH &&,"
+        " daterange(date_start, date_end) WITH &&)"
+        " WHERE (kind = 'credit' AND state != 'waived' AND credited_period_id IS NOT NULL)",
+        "These days were given back to the customer already.",
+    )
+    _no_double_change = models.UniqueIndex(
+        "(order_line_id, date_start, amendment_id) WHERE kind = 'proration' AND amendment_id IS NOT NULL",
+        "This change of the subscription was charged already.",
     )
     _check_dates = models.Constraint(
         'CHECK(date_end >= date_start)',
@@ -33,6 +44,15 @@ class SubscriptionPeriod(models.Model):
     company_id = fields.Many2one(related='order_line_id.company_id', store=True, index=True, precompute=True)
     currency_id = fields.Many2one(related='order_line_id.currency_id', store=True, precompute=True)
     product_id = fields.Many2one(related='order_line_id.product_id')
+    amendment_id = fields.Many2one(
+        comodel_name='sale.order', string="Change", index='btree_not_null', ondelete='restrict', readonly=True,
+        help="The amendment which asks for this proration or credit.")
+    credited_period_id = fields.Many2one(
+        comodel_name='subscription.period', string="Credit Of", index='btree_not_null', ondelete='restrict',
+        readonly=True, help="The billed period of which this credit gives days back.")
+    credit_ids = fields.One2many(
+        comodel_name='subscription.period', inverse_name='credited_period_id', string="Credits")
+    anchor_date = fields.Date(string="Billing Day", help="The date which the period was counted from.")
     date_start = fields.Date(string="From", required=True)
     date_end = fields.Date(string="End (exclusive)", required=True, help="The first day after the period.")
     date_last = fields.Date(string="To", compute='_compute_date_last')
@@ -46,10 +66,11 @@ class SubscriptionPeriod(models.Model):
         required=True,
         default='open',
     )
+    # Of the whole period; of a credit, of the part which is given back.
     quantity = fields.Float(digits='Product Unit')
     price_unit = fields.Float(string="Unit Price", digits='Product Price')
     discount = fields.Float(string="Discount (%)", digits='Discount')
-    amount = fields.Monetary(help="Untaxed, as on the invoice line.")
+    amount = fields.Monetary(help="Untaxed, as on the invoice line; credits are negative.")
     invoice_line_id = fields.Many2one(
         comodel_name='account.move.line', index='btree_not_null', ondelete='set null')
     is_credited = fields.Boolean(
@@ -143,6 +164,23 @@ class SubscriptionPeriod(models.Model):
             last_day=format_date(self.env, self.date_last),
         )
 
+    def _get_terms(self):
+        """Return what the row asks for as an invoice line holds it.
+
+        :return: quantity, unit price and discount
+        :rtype: dict
+        """
+        self.ensure_one()
+        return {'quantity': self.quantity, 'price_unit': self.price_unit, 'discount': self.discount}
+
+    def _get_signed_quantity(self):
+        """Return the quantity of the row, negative where it gives something back.
+
+        :rtype: float
+        """
+        self.ensure_one()
+        return -self.quantity if self.kind == 'credit' else self.quantity
+
     def _get_net_amount(self):
         """Return what the whole period costs, net of the discount.
 
@@ -163,26 +201,38 @@ class SubscriptionPeriod(models.Model):
         with self.env.protecting([self._fields['amount'], self._fields['quantity']], billed):
             for period in billed:
                 invoice_line = period.invoice_line_id
-                if period.currency_id.compare_amounts(period.amount, invoice_line.price_subtotal):
-                    period.amount = invoice_line.price_subtotal
-                if period.order_line_id._is_billed_by_delivery() and period.quantity != invoice_line.quantity:
+                # On a credit note a credit is positive and a charge negative: the other way round than in the ledger.
+                sign = -invoice_line.move_id.direction_sign
+                amount = sign * invoice_line.price_subtotal
+                if period.currency_id.compare_amounts(period.amount, amount):
+                    period.amount = amount
+                if period.order_line_id._is_billed_by_delivery() and period.quantity != sign * invoice_line.quantity:
                     # What a reviewer took off is still to be billed.
-                    period.quantity = invoice_line.quantity
+                    period.quantity = sign * invoice_line.quantity
 
     def _update_credited(self):
         """Determine whether posted credit notes of the invoice took whole periods back, quantity and amount."""
         for period in self:
             invoice_line = period.invoice_line_id
-            refunds = invoice_line.move_id.reversal_move_ids.filtered(
-                lambda move: move.state == 'posted' and move.move_type == 'out_refund')
-            refund_lines = refunds.invoice_line_ids.filtered(
-                lambda line, period=period: period.order_line_id in line.sale_line_ids
-                and line.service_start_date == period.date_start)
+            refund_lines = period._get_refund_lines()
             amount = sum(refund_lines.mapped('price_subtotal'))
             period.is_credited = bool(refund_lines) and (
                 sum(refund_lines.mapped('quantity')) >= invoice_line.quantity
                 and period.currency_id.compare_amounts(abs(amount), abs(period.amount)) >= 0
             )
+
+    def _get_refund_lines(self):
+        """Return the lines of posted credit notes which take back what the invoice line of this row billed.
+
+        What the ledger itself gives back isn't among them.
+
+        :rtype: account.move.line
+        """
+        self.ensure_one()
+        refunds = self.invoice_line_id.move_id.reversal_move_ids.filtered(
+            lambda move: move.state == 'posted' and move.move_type == 'out_refund')
+        return refunds.invoice_line_ids.filtered(
+            lambda line: not line.subscription_period_ids and line._is_for_period_of(self.invoice_line_id))
 
     def _reopen(self):
         """Make billed rows due again, when their draft is deleted or cancelled."""

@@ -32,6 +32,15 @@ class SubscriptionPlan(models.Model):
         "The number of days an invoice is made ahead can't be negative.",
     )
 
+    _check_trial_value = models.Constraint(
+        'CHECK(trial_value >= 0 AND trial_reminder_days >= 0)',
+        "The trial of a plan can't be negative. Enter 0 for none.",
+    )
+    _check_term_value = models.Constraint(
+        'CHECK(term_value >= 0 AND commitment_value >= 0 AND notice_days >= 0 AND renewal_reminder_days >= 0)',
+        "Term, commitment, notice and reminder of a plan can't be negative. Enter 0 for none.",
+    )
+
     name = fields.Char(required=True, translate=True)
     sequence = fields.Integer(default=10)
     active = fields.Boolean(default=True)
@@ -106,6 +115,74 @@ class SubscriptionPlan(models.Model):
         help="Send the e-mails of the stages, such as the confirmation of a closing, to the customer.",
     )
 
+    # Changes
+    downgrade_policy = fields.Selection(
+        selection=[
+            ('period_end', "With the next period"),
+            ('credit', "At once, unused days are credited"),
+            ('no_credit', "At once, nothing is credited"),
+        ],
+        string="Downgrades",
+        required=True,
+        default='period_end',
+        help="When a change which lowers the monthly value takes effect. Upgrades take effect at once.",
+    )
+    switchable_plan_ids = fields.Many2many(
+        comodel_name='subscription.plan', relation='subscription_plan_switchable_rel',
+        column1='plan_id', column2='switchable_plan_id', string="Can Switch To", check_company=True,
+        domain="[('id', '!=', id)]",
+        help="The plans which customers may switch to.",
+    )
+
+    # Trial
+    trial_value = fields.Integer(string="Trial", help="How long a new subscription is served for free. 0 for no trial.")
+    trial_unit = fields.Selection(selection=const.UNITS, required=True, default='day')
+    trial_end = fields.Selection(
+        selection=[
+            ('invoice', "Invoice"),
+            ('pause', "Pause the subscription"),
+            ('close', "Close the subscription"),
+        ],
+        string="Without a Payment Method",
+        required=True,
+        default='invoice',
+        help="What happens at the end of a trial when no method to charge is saved.",
+    )
+    trial_reminder_days = fields.Integer(
+        string="Trial Reminder", default=3,
+        help="Remind the customer this many days before the trial ends. 0 for no reminder.")
+
+    # Term
+    term_value = fields.Integer(
+        string="Term", help="How long a subscription is agreed for. 0 for open-ended ones.")
+    term_unit = fields.Selection(selection=const.UNITS, required=True, default='month')
+    term_end = fields.Selection(
+        selection='_get_term_ends', string="At the End of the Term", required=True, default='continue')
+    commitment_value = fields.Integer(
+        string="Minimum Commitment", help="Customers can't leave before. 0 for none; staff can close earlier.")
+    commitment_unit = fields.Selection(
+        selection=const.UNITS, required=True, default='month')
+    notice_days = fields.Integer(
+        string="Period of Notice",
+        help="How many days before the end customers must give notice. A subscription which renews itself does so when"
+            " nobody has given notice by then.",
+    )
+    renewal_reminder_days = fields.Integer(
+        string="Renewal Reminder", default=30,
+        help="Remind salesperson and customer this many days before the end, or before the last day for giving notice."
+            " 0 for no reminder.",
+    )
+    pause_policy = fields.Selection(
+        selection=[
+            ('skip', "Paid days are forfeited"),
+            ('credit', "Paid days are credited"),
+        ],
+        string="During a Pause",
+        required=True,
+        default='skip',
+        help="Days of a pause are never billed. This is about those which were paid before.",
+    )
+
     # Relations
     pricelist_item_ids = fields.One2many(
         comodel_name='product.pricelist.item', inverse_name='plan_id', string="Prices")
@@ -121,7 +198,7 @@ class SubscriptionPlan(models.Model):
 
     def _compute_subscription_count(self):
         counts = dict(self.env['sale.order']._read_group(
-            [('plan_id', 'in', self.ids), ('subscription_state', 'in', const.RUNNING_STATES)],
+            [('plan_id', 'in', self.ids), ('subscription_state', 'in', const.CONTRACT_STATES)],
             ['plan_id'], ['__count'],
         ))
         for plan in self:
@@ -167,7 +244,7 @@ class SubscriptionPlan(models.Model):
         return bool(self.env['sale.order.line'].sudo().search_count([
             ('plan_id', '=', self.id),
             ('anchor_date', '!=', False),
-            ('order_id.subscription_state', 'in', const.RUNNING_STATES),
+            ('order_id.subscription_state', 'in', const.CONTRACT_STATES),
         ], limit=1))
 
     # === ACTION METHODS === #
@@ -181,7 +258,7 @@ class SubscriptionPlan(models.Model):
         self.ensure_one()
         action = self.env['ir.actions.act_window']._for_xml_id(
             'sale_subscription_ext.sale_order_action_subscription')
-        action['domain'] = [('plan_id', '=', self.id), ('subscription_state', 'in', const.RUNNING_STATES)]
+        action['domain'] = [('plan_id', '=', self.id), ('subscription_state', 'in', const.CONTRACT_STATES)]
         return action
 
     # === BUSINESS METHODS === #
@@ -253,4 +330,16 @@ class SubscriptionPlan(models.Model):
         return [
             ('draft', self.env._("Draft invoices for review")),
             ('send', self.env._("Post and send invoices")),
+        ]
+
+    @api.model
+    def _get_term_ends(self):
+        """Return what can follow the term of a contract.
+
+        :rtype: list[tuple[str, str]]
+        """
+        return [
+            ('continue', self.env._("Continue open-ended")),
+            ('renew', self.env._("Renew for another term")),
+            ('close', self.env._("Close the subscription")),
         ]

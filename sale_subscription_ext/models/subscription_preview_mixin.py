@@ -90,6 +90,7 @@ class SubscriptionPreviewMixin(models.AbstractModel):
         with self._leave_no_trace():
             # The lock ends with the rollback; who is being billed by a worker isn't waited for.
             orders = self._lock_batch(Domain('id', 'in', self.ids), len(self))
+            orders._apply_amendments_before_billing(date)
             orders._determine_taxes()
             prepared = orders._prepare_consolidated_invoices(orders._open_ledger_rows(date), date)
             result = orders._summarise_invoices(prepared)

@@ -44,7 +44,7 @@ class SubscriptionRunWorkMixin(models.AbstractModel):
         self.ensure_one()
         domain = Domain([
             ('company_id', '=', self.company_id.id),
-            ('subscription_state', 'in', const.RUNNING_STATES),
+            ('subscription_state', 'in', const.BILLED_STATES),
             ('next_invoice_date', '<=', self.date),
         ])
         if self.plan_ids:

@@ -87,6 +87,17 @@ class SubscriptionScheduleMixin(models.AbstractModel):
         # A part of a period waits for the rest of it.
         return self.plan_id._get_natural_period(self.anchor_date, end - timedelta(days=1)).end
 
+    def _get_row_bill_date(self, row):
+        """Return the day on which a ledger row is billed: what a change asks for when it takes effect.
+
+        :param subscription.period row: a row of this line
+        :rtype: datetime.date
+        """
+        self.ensure_one()
+        if row.kind != 'regular':
+            return row.date_start
+        return self._get_bill_date(row.date_start, row.date_end)
+
     def _get_period_from(self, day):
         """Return the period which begins on `day`: to the next billing day, or to the last day served.
 
@@ -123,7 +134,7 @@ class SubscriptionScheduleMixin(models.AbstractModel):
         self.ensure_one()
         no_row = self.env['subscription.period']
         due = [
-            DuePeriod(row.date_start, row.date_end, self._get_bill_date(row.date_start, row.date_end), row)
+            DuePeriod(row.date_start, row.date_end, self._get_row_bill_date(row), row)
             for row in open_rows
         ]
         due = [period for period in due if period.bill_date <= day]
@@ -139,7 +150,7 @@ class SubscriptionScheduleMixin(models.AbstractModel):
 
     # === BUSINESS METHODS - AMOUNTS === #
 
-    def _get_period_ratio(self, start, end):
+    def _get_period_ratio(self, start, end, anchor=None):
         """Return which part of the price a period costs.
 
         The days served count against the whole natural period; only the first, incomplete period can be
@@ -147,29 +158,41 @@ class SubscriptionScheduleMixin(models.AbstractModel):
 
         :param datetime.date start: its first day
         :param datetime.date end: the day after its last
+        :param datetime.date anchor: the billing day which the periods were counted from, the line's if not given
         :rtype: fractions.Fraction
         """
         self.ensure_one()
         if self._is_billed_by_delivery():
             return Fraction(1)
-        if start == self.start_date and self.plan_id.first_period == 'full':
-            natural = self.plan_id._get_natural_period(self.anchor_date, start)
-            if end == natural.end:
-                return Fraction(1)
+        anchor = anchor or self.anchor_date
+        if self.plan_id.first_period == 'full' and (stub := self._get_first_stub(start, anchor)) and end <= stub[1]:
+            # The days of an incomplete first period share the whole price.
+            return Fraction((end - start).days, (stub[1] - stub[0]).days)
         return proration.ratio(
-            start, end, self.anchor_date, self.plan_id.billing_period_value, self.plan_id.billing_period_unit)
+            start, end, anchor, self.plan_id.billing_period_value, self.plan_id.billing_period_unit)
 
     def _is_free_period(self, start, end):
-        """Return whether a period is the incomplete first one of a plan which leaves it free.
+        """Return whether a period lies in the incomplete first one of a plan which leaves it free.
 
         :rtype: bool
         """
         self.ensure_one()
-        return (
-            self.plan_id.first_period == 'free'
-            and start == self.start_date
-            and start != self.plan_id._get_natural_period(self.anchor_date, start).start
-        )
+        return self.plan_id.first_period == 'free' and bool(self._get_first_stub(start, self.anchor_date))
+
+    def _get_first_stub(self, day, anchor):
+        """Return the incomplete first period of the subscription, if `day` lies in it.
+
+        It is the subscription's, not the line's: a line which joins or is changed later is billed in proportion.
+
+        :param datetime.date day: any day
+        :param datetime.date anchor: the billing day
+        :return: (first day served, day after the last)
+        :rtype: tuple[datetime.date, datetime.date]|None
+        """
+        self.ensure_one()
+        start = self.order_id._get_service_start()
+        natural = self.plan_id._get_natural_period(anchor, day)
+        return (start, natural.end) if start and natural.start < start <= day else None
 
     def _get_ledger_quantities(self):
         """Return what the ledger holds of the lines which are billed by delivered quantity.
@@ -208,6 +231,7 @@ class SubscriptionScheduleMixin(models.AbstractModel):
             'order_line_id': self.id,
             'date_start': start,
             'date_end': end,
+            'anchor_date': self.anchor_date,
             'kind': 'regular',
             'quantity': self.product_uom_qty,
             'price_unit': self.price_unit,
@@ -239,6 +263,7 @@ class SubscriptionScheduleMixin(models.AbstractModel):
         vals_list = self._prepare_invoice_lines_vals_list(
             **optional_values,
             **self._prepare_period_price(row),
+            **row._prepare_credit_taxes(),
             service_start_date=row.date_start,
             service_end_date=row.date_last,
             subscription_period_ids=[(4, row.id)],
@@ -253,10 +278,11 @@ class SubscriptionScheduleMixin(models.AbstractModel):
 
         :rtype: str
         """
-        return self.env._(
-            "%(first_day)s – %(last_day)s",
-            first_day=format_date(self.env, row.date_start), last_day=format_date(self.env, row.date_last),
-        )
+        dates = {
+            'first_day': format_date(self.env, row.date_start), 'last_day': format_date(self.env, row.date_last)}
+        if row.kind == 'credit':
+            return self.env._("Credit for %(first_day)s – %(last_day)s", **dates)
+        return self.env._("%(first_day)s – %(last_day)s", **dates)
 
     def _prepare_period_price(self, row):
         """Return quantity, price and discount which make the invoice line cost what the period costs.
@@ -267,25 +293,63 @@ class SubscriptionScheduleMixin(models.AbstractModel):
         :rtype: dict
         """
         self.ensure_one()
-        price = {'quantity': row.quantity, 'price_unit': row.price_unit, 'discount': row.discount}
-        ratio = self._get_period_ratio(row.date_start, row.date_end)
-        if ratio == 1 or float_is_zero(row.quantity, precision_digits=6):
+        price = row._get_terms()
+        if row.kind == 'credit':
+            # What is given back was computed from what was billed; only the sign is missing.
+            return {**price, 'quantity': -row.quantity}
+        ratio = self._get_period_ratio(row.date_start, row.date_end, row.anchor_date)
+        if ratio == 1:
             return price
-        net_quantity = row.quantity * (1 - row.discount / 100)
-        amount = self.currency_id.round(
-            row.price_unit * net_quantity * ratio.numerator / ratio.denominator)
+        return self._get_price_of_part(price, ratio, self._get_amount_of_part(price, ratio))
+
+    def _prepare_period_base_line(self, row):
+        """Prepare what the host computes the taxes of one ledger row from.
+
+        :param subscription.period row: a row of this line, stored or not
+        :rtype: dict
+        """
+        self.ensure_one()
+        price = self._prepare_period_price(row)
+        if row.kind == 'credit':
+            price['tax_ids'] = row._get_credited_taxes()
+        return self._prepare_base_line_for_taxes_computation(**price)
+
+    def _get_amount_of_part(self, price, ratio=Fraction(1)):
+        """Return what a part of a price costs, rounded once.
+
+        :param dict price: quantity, unit price and discount
+        :param fractions.Fraction ratio: which part
+        :return: as the unit price is: with taxes where they are included
+        :rtype: float
+        """
+        self.ensure_one()
+        net = price['price_unit'] * price['quantity'] * (1 - price['discount'] / 100)
+        return self.currency_id.round(net * ratio.numerator / ratio.denominator)
+
+    def _get_price_of_part(self, price, ratio, amount):
+        """Return quantity, unit price and discount which make an amount, in the terms of a price if possible.
+
+        :param dict price: quantity, unit price and discount of the whole
+        :param fractions.Fraction ratio: which part of it the amount is, more or less
+        :param float amount: the rounded amount
+        :rtype: dict
+        """
+        self.ensure_one()
+        if float_is_zero(price['quantity'], precision_digits=6):
+            return price
         digits = self.env['decimal.precision'].precision_get('Product Price')
-        unit = round(row.price_unit * ratio.numerator / ratio.denominator, digits)
-        if float_compare(self.currency_id.round(unit * net_quantity), amount, precision_digits=6) == 0:
-            return {**price, 'price_unit': unit}
+        unit = round(price['price_unit'] * ratio.numerator / ratio.denominator, digits)
+        part = {**price, 'price_unit': unit}
+        if float_compare(self._get_amount_of_part(part), amount, precision_digits=6) == 0:
+            return part
         return {'quantity': 1.0, 'price_unit': amount, 'discount': 0.0}
 
     # === TOOLING === #
 
     def _is_running(self):
-        """Return whether the line belongs to a running contract and is served.
+        """Return whether the line recurs on a contract which was begun and hasn't ended.
 
         :rtype: bool
         """
         self.ensure_one()
-        return self.is_recurring and self.order_id.subscription_state in const.RUNNING_STATES
+        return self.is_recurring and self.order_id.subscription_state in const.CONTRACT_STATES

@@ -25,11 +25,13 @@ class SubscriptionStartMixin(models.AbstractModel):
 
     # === COMPUTE METHODS === #
 
-    @api.depends('state', 'is_subscription', 'start_date', 'next_invoice_date', 'company_id', 'plan_id',
-                 'order_line.plan_id', 'order_line.is_recurring', 'order_line.product_uom_qty')
+    @api.depends('state', 'is_subscription', 'subscription_state', 'start_date', 'trial_end_date', 'next_invoice_date',
+                 'company_id', 'plan_id', 'order_line.plan_id', 'order_line.is_recurring',
+                 'order_line.product_uom_qty')
     def _compute_has_missed_periods(self):
         for order in self:
-            start = order.state in ('draft', 'sent') and order.is_subscription and order.start_date
+            is_quoted = order._is_quoted_subscription() and order.subscription_state != 'renewal'
+            start = is_quoted and order.start_date and order._get_first_day_after_trial(order.start_date)
             order.has_missed_periods = bool(start) and any(
                 line._get_first_billed_day(start, 'current') > line._get_first_billed_day(start)
                 for line in order.order_line._get_served_lines()
@@ -64,7 +66,7 @@ class SubscriptionStartMixin(models.AbstractModel):
         """
         self.ensure_one()
         today = self._subscription_today()
-        start = self.start_date or today
+        start = self._get_first_day_after_trial(self.start_date or today)
         missed = []
         for line in self.order_line._get_served_lines():
             missed += line._get_missed_line_periods(start, line._get_first_billed_day(start, billing_from, day), today)

@@ -1,4 +1,5 @@
-from datetime import date
+from collections import Counter
+from datetime import date, timedelta
 
 from odoo.fields import Command
 from odoo.tests import tagged
@@ -95,13 +96,28 @@ class SaleSubscriptionCommon(AccountTestInvoicingCommon):
             for row in rows
         ]
 
+    def _get_billed_amount(self, orders):
+        """Return what the ledger of orders comes to: what was billed less what was given back."""
+        self.env.flush_all()
+        return self.currency.round(sum(self.Period.search([('order_id', 'in', orders.ids)]).mapped('amount')))
+
+    def _get_events(self, orders):
+        """Return the movements of orders as tuples, in the order in which they were written."""
+        return [
+            (event.event_type, str(event.event_date), event.mrr_change)
+            for event in self.Event.search([('order_id', 'in', orders.ids)], order='id')
+        ]
+
     def _assert_ledgers_hold(self, orders):
         """Check the invariants which hold for any life of a subscription."""
         self.env.flush_all()
         for order in orders:
             booked = sum(self.Event.search([('order_id', '=', order.id)]).mapped('mrr_change_order'))
+            is_quotation = order.state in ('draft', 'sent')
+            if order.subscription_state not in ('draft', 'progress', 'closing', 'renewal'):
+                self.assertEqual(order.mrr, 0.0, f"{order.name} isn't served and must have no MRR")
             self.assertEqual(
-                order.currency_id.compare_amounts(booked, order.mrr if order.subscription_state != 'draft' else 0.0), 0,
+                order.currency_id.compare_amounts(booked, 0.0 if is_quotation else order.mrr), 0,
                 f"The movements of {order.name} must sum to its MRR: {booked} for {order.mrr}",
             )
         for line in orders.order_line.filtered('anchor_date'):
@@ -111,6 +127,16 @@ class SaleSubscriptionCommon(AccountTestInvoicingCommon):
                 self.assertEqual(row.date_start, day, "The ledger must have neither gap nor overlap")
                 day = row.date_end
             self.assertEqual(line.next_period_start, day, "The next period must follow the ledger")
-            billed = rows.filtered(lambda row: row.state == 'billed')
-            for row in billed:
-                self.assertEqual(row.amount, row.invoice_line_id.price_subtotal)
+            self._assert_paid_once(line)
+            for row in line.period_ids.filtered(lambda row: row.state == 'billed'):
+                invoice_line = row.invoice_line_id
+                self.assertEqual(row.amount, -invoice_line.move_id.direction_sign * invoice_line.price_subtotal)
+
+    def _assert_paid_once(self, line):
+        """Check that no day of a line is paid more than once: charges less credits, whatever happened in between."""
+        paid = Counter()
+        for row in line.period_ids.filtered(lambda row: row.state == 'billed'):
+            for offset in range((row.date_end - row.date_start).days):
+                paid[row.date_start + timedelta(days=offset)] += -1 if row.kind == 'credit' else 1
+        wrong = [day for day, times in paid.items() if times not in (0, 1)]
+        self.assertFalse(wrong, "A day is paid once, or not at all")

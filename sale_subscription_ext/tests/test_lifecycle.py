@@ -236,7 +236,7 @@ class TestLifecycle(SaleSubscriptionCommon):
         with self.assertRaisesRegex(UserError, "running"):
             order.action_close()
         with self.assertRaisesRegex(UserError, "can't become"):
-            order._update_subscription_state('progress')
+            order._update_subscription_state('paused')
 
     def test_the_customer_leaves_with_the_last_contract_only(self):
         first, second = self._create_order(confirm=True), self._create_order(confirm=True)

@@ -10,7 +10,7 @@ from odoo.tests import BaseCase, tagged
 
 from odoo.addons.sale_subscription_ext.tests.cases import read_cases
 from odoo.addons.sale_subscription_ext.tests.strategies import anchors, dates, indexes, intervals, spans, thorough
-from odoo.addons.sale_subscription_ext.tools.proration import ratio
+from odoo.addons.sale_subscription_ext.tools.proration import get_remaining_spans, ratio
 from odoo.addons.sale_subscription_ext.tools.recurrence import occurrence, period_at
 
 DAY = timedelta(days=1)
@@ -102,3 +102,24 @@ class TestProration(BaseCase):
         anchor = anchor.replace(day=min(anchor.day, 28))
         other = occurrence(anchor, *interval, index)
         self.assertEqual(ratio(*span, anchor, *interval), ratio(*span, other, *interval))
+
+    def test_remaining_spans_hold_each_day_which_nobody_took_once(self):
+        first = date(2026, 1, 1)
+
+        @thorough
+        @given(
+            end=st.integers(0, 40),
+            taken=st.lists(st.tuples(st.integers(-5, 45), st.integers(-5, 45)).map(sorted), max_size=4),
+        )
+        def check(end, taken):
+            spans = get_remaining_spans(first, first + end * DAY, [
+                (first + start * DAY, first + stop * DAY) for start, stop in taken])
+            left = [day for day in range(end) if not any(start <= day < stop for start, stop in taken)]
+            self.assertEqual([
+                (day - first).days for start, stop in spans
+                for day in (start + index * DAY for index in range((stop - start).days))
+            ], left)
+            for before, after in pairwise(spans):
+                self.assertLess(before[1], after[0])
+
+        check()

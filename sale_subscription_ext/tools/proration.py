@@ -1,5 +1,6 @@
 """Which share of a period's price some days cost. Amounts and their rounding stay with the caller and its currency."""
 
+from collections.abc import Iterable
 from datetime import date
 from fractions import Fraction
 
@@ -23,3 +24,21 @@ def ratio(start: date, end: date, anchor: date, value: int, unit: Unit) -> Fract
         period = period_at(anchor, value, unit, piece.start)
         total += Fraction((piece.end - piece.start).days, (period.end - period.start).days)
     return total
+
+
+def get_remaining_spans(start: date, end: date, taken: Iterable[tuple[date, date]]) -> list[tuple[date, date]]:
+    """Return what is left of the days from ``start`` to the day before ``end``, in order, without those of other spans.
+
+    :param taken: spans (first day, first day no longer in it) in any order; they may overlap each other and reach
+        beyond the days asked for
+    """
+    spans = []
+    for taken_start, taken_end in sorted(taken):
+        if taken_start >= taken_end:
+            continue
+        if start < min(taken_start, end):
+            spans.append((start, min(taken_start, end)))
+        start = max(start, taken_end)
+    if start < end:
+        spans.append((start, end))
+    return spans

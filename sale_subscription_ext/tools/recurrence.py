@@ -75,6 +75,20 @@ def next_occurrence(anchor: date, value: int, unit: Unit, day: date) -> date:
     return period_at(anchor, value, unit, day).end
 
 
+def span_end(start: date, anchor: date, value: int, unit: Unit) -> date:
+    """Return the day after a span of time which begins on any day.
+
+    A span which begins on an occurrence of the anchor ends on the next one, so that chains of spans don't drift.
+
+    :param start: the first day
+    :param anchor: the date which occurrences are counted from
+    :param value: how many units the span has
+    :param unit: day, week, month or year
+    """
+    period = period_at(anchor, value, unit, start)
+    return period.end if period.start == start else occurrence(start, value, unit, 1)
+
+
 def split_periods(anchor: date, value: int, unit: Unit, start: date, end: date) -> Iterator[Period]:
     """Cut the days from ``start`` to the day before ``end`` at the occurrences.
 

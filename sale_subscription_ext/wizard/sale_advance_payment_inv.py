@@ -13,6 +13,10 @@ class SaleAdvancePaymentInv(models.TransientModel):
         :raise UserError: when nothing is sold once
         """
         self.ensure_one()
+        if amendments := sale_orders.filtered('amendment_type'):
+            raise UserError(self.env._(
+                "%(names)s changes a subscription: what it sells is billed there.",
+                names=', '.join(amendments.mapped('name'))))
         if self.advance_payment_method == 'delivered' or not sale_orders.filtered('is_subscription'):
             return super()._create_invoices(sale_orders)
         one_off = sale_orders.order_line.filtered(

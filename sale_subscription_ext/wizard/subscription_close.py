@@ -1,53 +1,136 @@
+from datetime import timedelta
+
 from odoo import api, fields, models
 from odoo.exceptions import UserError
+from odoo.tools import format_date
 
+from ..const import CONTRACT_STATES
 from ..models.subscription_invoicing_mixin import SubscriptionParked
 
 
 class SubscriptionClose(models.TransientModel):
-    """Asks why a subscription ends, and closes it today."""
+    """Asks when, why and how subscriptions end."""
 
     _name = 'subscription.close'
+    _inherit = ['subscription.dialog.mixin']
     _description = "Close Subscriptions"
 
-    order_ids = fields.Many2many(comodel_name='sale.order', string="Subscriptions", required=True)
+    close_when = fields.Selection(
+        selection=[('now', "Today"), ('period_end', "At the end of the period"), ('date', "On a date")],
+        string="When",
+        required=True,
+        default='now',
+    )
+    close_on = fields.Date(string="Last Day")
     close_reason_id = fields.Many2one(comodel_name='subscription.close.reason', string="Reason", required=True)
     close_note = fields.Text(string="Details")
     unbilled = fields.Selection(
-        selection=[('bill', "Bill it now"), ('leave_out', "Leave it out")],
+        selection=[('bill', "Bill it"), ('leave_out', "Leave it out")],
         string="What Isn't Billed Yet",
         required=True,
         default='bill',
-        help="What was served until today and isn't on an invoice: missed periods, and periods billed at their end.",
+        help="What was served until the end and isn't on an invoice: missed periods, and periods billed at their end.",
     )
-    order_count = fields.Integer(compute='_compute_has_unbilled')
-    has_unbilled = fields.Boolean(compute='_compute_has_unbilled')
+    money = fields.Selection(
+        selection=[
+            ('keep', "Keep it"),
+            ('credit', "Credit it"),
+            ('refund', "Refund it"),
+        ],
+        string="What Is Paid Beyond the End",
+        required=True,
+        default='keep',
+        help="Credit: a credit note for the days which aren't served. Refund: the money goes back the way it came,"
+            " where the payment provider can do that.",
+    )
+    has_unbilled = fields.Boolean(compute='_compute_has_rest')
+    has_paid_rest = fields.Boolean(compute='_compute_has_rest')
+    early_warning = fields.Text(compute='_compute_early_warning')
+    override_reason = fields.Text(
+        string="Why Earlier", help="Why the contract may end before the customer agreed to.")
 
     # === COMPUTE METHODS === #
 
-    @api.depends('order_ids')
-    def _compute_has_unbilled(self):
+    @api.depends('order_ids', 'close_when', 'close_on')
+    def _compute_has_rest(self):
         for wizard in self:
-            wizard.order_count = len(wizard.order_ids)
+            served = wizard._get_orders().order_line._get_served_lines()
+            lasts = {order: wizard._get_last_day(order) for order in wizard._get_orders()}
             wizard.has_unbilled = any(
-                day and day <= line.order_id._subscription_today()
-                for line in wizard.order_ids.order_line._get_served_lines() for day in [line.next_period_start])
+                day and day <= lasts[line.order_id] for line in served for day in [line.next_period_start])
+            wizard.has_paid_rest = any(
+                day and day > lasts[line.order_id] + timedelta(days=1) and day > line.start_date
+                for line in served for day in [line.next_period_start])
+
+    @api.depends('order_ids', 'close_when', 'close_on')
+    def _compute_early_warning(self):
+        for wizard in self:
+            early = [
+                self.env._("%(name)s: %(day)s", name=order.name, day=format_date(self.env, earliest))
+                for order in wizard._get_orders()
+                if (earliest := order._get_customer_close_date()) > wizard._get_last_day(order)
+            ]
+            wizard.early_warning = self.env._(
+                "By term, commitment or period of notice, the earliest end is later. %(list)s.",
+                list=', '.join(early)) if early else False
+
+    @api.depends('order_ids', 'close_when', 'close_on', 'money')
+    def _compute_preview(self):
+        """Override to follow the choices of the dialog."""
+        return super()._compute_preview()
 
     # === ACTION METHODS === #
 
     def action_close(self):
-        """Close the subscriptions with the given reason.
+        """Close the subscriptions, or announce their end, with the given reason.
 
         :return: an action which closes the dialog
         :rtype: dict
-        :raise UserError: when one of them isn't running any more
+        :raise UserError: when one of them isn't running any more, or can't end on that day
         """
         self.ensure_one()
         self.order_ids.check_access('write')
-        self.order_ids._check_running(self.env._("closed"))
+        self.order_ids._check_states(self.env._("closed"), CONTRACT_STATES)
+        self._check_choices()
+        if self.early_warning:
+            self.order_ids._message_log_batch(bodies=dict.fromkeys(self.order_ids.ids, self.env._(
+                "Closed earlier than the customer agreed to: %(reason)s", reason=self.override_reason)))
         try:
-            self.order_ids._close_subscriptions(
-                self.close_reason_id, self.close_note or '', bill=self.unbilled == 'bill')
+            for day, orders in self.order_ids.grouped(self._get_last_day).items():
+                orders._plan_closing(
+                    self.close_reason_id, self.close_note or '', day, self.money, self.unbilled == 'bill')
         except SubscriptionParked as error:
             raise UserError(str(error)) from error  # the web client knows the host's exceptions only
         return {'type': 'ir.actions.act_window_close'}
+
+    def _check_choices(self):
+        """Refuse choices which are incomplete or can't be.
+
+        :raise UserError: saying what to choose
+        """
+        if self.close_when == 'date' and not self.close_on:
+            raise UserError(self.env._("Choose the last day on which the subscriptions are served."))
+        for order in self.order_ids:
+            if self._get_last_day(order) < order._subscription_today():
+                raise UserError(self.env._("%(name)s can't be closed in the past. Choose today or a later day.",
+                                           name=order.name))
+        if self.early_warning and not (self.override_reason or '').strip():
+            raise UserError(self.env._(
+                "%(warning)s To close earlier, say why in the field Why Earlier.", warning=self.early_warning))
+
+    # === TOOLING === #
+
+    def _get_last_day(self, order):
+        """Return the last day on which a subscription is served, by the choices of the dialog.
+
+        :param sale.order order: one of the subscriptions
+        :rtype: datetime.date
+        """
+        self.ensure_one()
+        if self.close_when == 'period_end':
+            return order._get_current_period_end()
+        return (self.close_when == 'date' and self.close_on) or order._subscription_today()
+
+    def _get_preview_of(self, order):
+        """Override to say what closing does."""
+        return order._get_close_preview(self._get_last_day(order), self.money)

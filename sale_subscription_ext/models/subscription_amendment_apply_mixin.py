@@ -1,0 +1,287 @@
+import logging
+from datetime import timedelta
+
+from odoo import models
+from odoo.exceptions import LockError, UserError
+from odoo.fields import Domain
+from odoo.tools import format_date
+
+from .subscription_invoicing_mixin import SubscriptionParked
+
+_logger = logging.getLogger(__name__)
+
+
+class SubscriptionAmendmentApplyMixin(models.AbstractModel):
+    """What a confirmed amendment does to its contract: lines, ledger rows, invoice, movements, story."""
+
+    _name = 'subscription.amendment.apply.mixin'
+    _description = "Applying Subscription Amendments"
+
+    # === BUSINESS METHODS - CONFIRMATION === #
+
+    def _confirm_amendments(self):
+        """Apply confirmed amendments, or let them wait for their date.
+
+        :raise UserError: when another transaction is at work on a contract
+        """
+        for order in self:
+            order._lock_contract()
+            order.order_line.sudo()._rebase()  # who confirms may be the customer, or see the amendment only
+            order.effective_date = order._get_effective_day()
+            if order.effective_date <= order._subscription_today():
+                order._apply_amendment()
+                continue
+            day = format_date(self.env, order.effective_date)
+            order._message_log(body=self.env._("The change takes effect on %(date)s.", date=day))
+            order.subscription_id.sudo()._message_log(body=self.env._(
+                "Change %(name)s was confirmed and takes effect on %(date)s.", name=order.name, date=day))
+
+    def _lock_contract(self):
+        """Lock the contract of an amendment, after checking the right on it.
+
+        :raise UserError: when another transaction is at work on it
+        """
+        self.ensure_one()
+        self.subscription_id.check_access('write')
+        try:
+            self.subscription_id.sudo().lock_for_update(allow_referencing=True)
+        except LockError as error:
+            raise UserError(self.env._(
+                "Subscription %(name)s is being billed right now. Try again in a minute.",
+                name=self.subscription_id.sudo().name)) from error
+
+    def _apply_due_amendments(self):
+        """Apply locked amendments whose date has come, the oldest first.
+
+        :return: ids of the invoices
+        :rtype: list[int]
+        """
+        moves = self.env['account.move']
+        for order in self.sorted(lambda order: (order.effective_date, order.id)):
+            order.subscription_id.lock_for_update(allow_referencing=True)
+            order._check_amendment_conflicts()
+            order.order_line._rebase()
+            moves |= order._apply_amendment()
+        return moves.ids
+
+    def _apply_amendments_before_billing(self, date=None):
+        """Apply confirmed amendments which change what is about to be billed; its rows are billed along.
+
+        What begins with the period which is billed ahead counts too. One which can't be applied is left behind with
+        its reason, and the subscription is billed as it is.
+
+        :param datetime.date date: the as-of date of the billing
+        """
+        waiting = self.env['sale.order'].search(
+            self._get_waiting_amendments_domain() & Domain('subscription_id', 'in', self.ids),
+            order='effective_date, id')
+        for order in waiting:
+            contract = order.subscription_id
+            day = date or contract._subscription_today()
+            if order.effective_date > day and order.effective_date != contract._get_first_unbilled_day():
+                continue
+            try:
+                with self.env.cr.savepoint():
+                    order._check_amendment_conflicts()
+                    order.order_line._rebase()
+                    order._apply_amendment(is_invoiced=False)
+            except UserError as error:
+                order._log_amendment_error(error)
+
+    def _log_amendment_error(self, error):
+        """Say once why a confirmed amendment couldn't be applied, and ask its salesperson to look at it.
+
+        :param Exception error: what happened
+        """
+        self.ensure_one()
+        if isinstance(error, LockError):
+            return  # the contract is being billed; the next run tries again
+        activity_type = self.env.ref('sale_subscription_ext.mail_activity_type_amendment_error')
+        if activity_type in self.activity_ids.activity_type_id:
+            return
+        if not isinstance(error, UserError):
+            _logger.warning("Amendment %s could not be applied", self.name, exc_info=error)
+        self.activity_schedule(
+            activity_type_id=activity_type.id, note=str(error),
+            user_id=(self.user_id or self.team_id.user_id or self.create_uid).id)
+
+    # === BUSINESS METHODS - APPLY === #
+
+    def _apply_amendment(self, is_invoiced=True):
+        """Change the contract as agreed: its lines, the ledger, one invoice, the movements.
+
+        The right on the order was checked; the contract is locked and changed by the engine.
+
+        :param bool is_invoiced: whether the invoice is made here; otherwise the billing which is under way makes it
+        :return: the invoice or credit note, if there is one
+        :rtype: account.move
+        :raise UserError: when what is changed can't be billed
+        """
+        self.ensure_one()
+        amendment = self.sudo().with_context(
+            sale_subscription_ext_amendment_id=self.id, sale_subscription_ext_changing=True,
+            sale_subscription_ext_starting=True, sale_subscription_ext_no_setup=True, sale_no_log_for_new_lines=True)
+        contract, day = amendment.subscription_id, self.effective_date
+        changes = amendment.order_line._get_line_changes()
+        is_waiting_for_billing = contract._is_waiting_for_billing()
+        parents = contract.order_line.browse([change.parent.id for change in changes if change.parent])
+        # What was served until now and isn't billed yet stays at the old terms.
+        served = parents._get_served_lines()
+        served._open_served_periods(dict.fromkeys(served, day))
+        rows = self.env['subscription.period'].sudo().create(amendment._prepare_change_rows(changes, day))
+        new_lines = amendment._write_line_changes(changes, day)
+        if amendment.plan_id != contract.plan_id:
+            contract.plan_id = amendment.plan_id
+        movements = contract._record_mrr_movements(event_date=dict.fromkeys(contract.order_line, day))
+        amendment.applied_date = contract._subscription_today()
+        moves = self.env['account.move']
+        if is_invoiced and not is_waiting_for_billing:
+            moves = amendment._invoice_amendment(rows, new_lines)
+            amendment.amendment_invoice_id = moves[:1]
+        amendment._log_applied(movements, moves)
+        # The others see the contract as it is now.
+        contract._get_open_amendments().order_line._rebase()
+        return moves
+
+    def _is_waiting_for_billing(self):
+        """Return whether the billing run has to look at a contract first, and takes a change along.
+
+        :rtype: bool
+        """
+        self.ensure_one()
+        is_due = self.next_invoice_date and self.next_invoice_date <= self._subscription_today()
+        return bool(is_due or self.billing_parked or self._is_billing_held())
+
+    def _prepare_change_rows(self, changes, day):
+        """Prepare the ledger rows of a change: the old terms given back, the new ones charged, for billed days.
+
+        :param list[LineChange] changes: see `_get_line_changes`
+        :param datetime.date day: the first day served as changed
+        :return: values of `credit` and `proration` rows
+        :rtype: list[dict]
+        """
+        self.ensure_one()
+        if not self._is_money_given_back():
+            return []
+        changed = {
+            change.parent: change for change in changes
+            if change.parent and (change.kind != 'change' or change.line._is_other_money(change.parent))
+        }
+        parents = self.order_line.browse([parent.id for parent in changed])
+        end = max((parent.next_period_start for parent in parents if parent.next_period_start), default=day)
+        vals_list = []
+        for row in parents.sudo()._get_charged_rows(day, end):
+            change = changed[row.order_line_id]
+            vals_list += row._prepare_credits(day, end)
+            if change.kind == 'change':
+                vals_list += row._prepare_charges(day, end, change.line._get_price_terms())
+        return [{**vals, 'amendment_id': self.id} for vals in vals_list]
+
+    def _write_line_changes(self, changes, day):
+        """Change, end and start the lines of the contract.
+
+        :param list[LineChange] changes: see `_get_line_changes`
+        :param datetime.date day: the first day served as changed
+        :return: the recurring lines which start
+        :rtype: sale.order.line
+        """
+        self.ensure_one()
+        contract = self.subscription_id
+        starting = [change for change in changes if change.is_start()]
+        dates = [(self._get_first_day_to_bill(change, day), self._get_anchor(change)) for change in starting]
+        vals_list = []
+        for kind, line, parent in changes:
+            if kind == 'change':
+                line._write_to_contract(parent)
+            if kind in ('remove', 'swap'):
+                parent.end_date = day - timedelta(days=1)
+            if kind in ('add', 'swap', 'once'):
+                vals_list.append(line._prepare_contract_line(parent_line_id=parent.id))
+        new_lines = iter(contract.order_line.create(vals_list))
+        new_by_line = {
+            change.line: next(new_lines) for change in changes if change.kind in ('add', 'swap', 'once')}
+        started = contract.order_line.browse()
+        for change, (first_day_to_bill, anchor) in zip(starting, dates, strict=True):
+            line = new_by_line.get(change.line, change.parent)
+            line._begin(day, first_day_to_bill, anchor)
+            started |= line
+        started._remember_line_taxes()
+        return started
+
+    def _get_first_day_to_bill(self, change, day):
+        """Return from when on a line which starts is billed: at a downgrade without credit, not what is paid already.
+
+        :param LineChange change: by which a line starts
+        :param datetime.date day: the first day served as changed
+        :rtype: datetime.date
+        """
+        self.ensure_one()
+        if self._is_money_given_back():
+            return day
+        contract = self.subscription_id.sudo()
+        return max(day, change.parent.next_period_start or contract._get_first_unbilled_day())
+
+    def _get_anchor(self, change):
+        """Return the billing day which a line that starts follows: that of the line it takes over from, that of a
+        line with the same plan, that of the order's plan.
+
+        :param LineChange change: by which a line starts
+        :rtype: datetime.date
+        """
+        self.ensure_one()
+        contract = self.subscription_id.sudo()
+        lines = contract.order_line.filtered('anchor_date')
+        peers = lines.filtered(lambda other: other.plan_id == change.line.plan_id and not other.end_date)
+        main = lines.filtered(lambda other: other.plan_id == contract.plan_id)
+        return change.parent.anchor_date or (peers[:1] or main[:1] or lines[:1]).anchor_date
+
+    def _invoice_amendment(self, rows, new_lines):
+        """Make the invoice of a change: its ledger rows, what is due of new lines, what is sold once.
+
+        :param subscription.period rows: what is given back and charged
+        :param sale.order.line new_lines: recurring lines which start
+        :return: the invoice or credit note, if there is one
+        :rtype: account.move
+        :raise UserError: when it can't be billed
+        """
+        self.ensure_one()
+        contract = self.subscription_id.with_context(sale_subscription_ext_changing=False)
+        try:
+            due = contract._open_ledger_rows(lines=new_lines)
+        except SubscriptionParked as error:
+            raise UserError(str(error)) from error  # the web client knows the host's exceptions only
+        rows = rows.union(*due.get(contract, {}).values())
+        return contract._invoice_change_rows(rows)
+
+    def _log_applied(self, movements, moves):
+        """Tell in the chatters of amendment and contract what was changed.
+
+        :param subscription.event movements: what it moves
+        :param account.move moves: the invoice or credit note
+        """
+        self.ensure_one()
+        mrr = sum(movements.mapped('mrr_change_order'))
+        body = self.env._(
+            "%(name)s takes effect on %(date)s. MRR: %(change)s.",
+            name=self.name, date=format_date(self.env, self.effective_date),
+            change=f"{'+' if mrr > 0 else ''}{self.currency_id.format(mrr)}",
+        )
+        if moves:
+            body += ' ' + self.env._("Billed by %(invoices)s.", invoices=', '.join(moves.mapped('display_name')))
+        (self | self.subscription_id)._message_log_batch(bodies=dict.fromkeys(
+            (self | self.subscription_id).ids, body))
+
+    # === BUSINESS METHODS - CANCEL === #
+
+    def _cancel_amendments(self):
+        """Take back amendments which weren't applied yet.
+
+        :raise UserError: when one was
+        """
+        if applied := self.filtered('applied_date'):
+            raise UserError(self.env._(
+                "%(names)s changed the subscription already and can't be cancelled. Make another change instead.",
+                names=', '.join(applied.mapped('name'))))
+        for order in self.filtered(lambda order: order.state == 'sale'):
+            order.subscription_id.sudo()._message_log(body=self.env._(
+                "Change %(name)s was cancelled.", name=order.name))

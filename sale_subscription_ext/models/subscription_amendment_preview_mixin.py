@@ -1,0 +1,245 @@
+from contextlib import contextmanager
+from datetime import date
+from typing import NamedTuple
+
+from odoo import api, fields, models
+from odoo.tools import format_date
+
+from .. import const
+from .subscription_first_invoice_mixin import FirstInvoice
+
+
+class AmendmentPreview(NamedTuple):
+    """What an amendment costs at once and from then on, if it were confirmed now, in the currency of the contract."""
+
+    effective_date: date
+    # Untaxed; what is given back is negative.
+    credit: float
+    charge: float
+    once: float
+    tax: float
+    # Due when it takes effect; negative: a credit note.
+    total: float
+    # {plan: untaxed amount each period}, the order's plan first
+    recurring: dict
+    mrr_change: float
+
+
+class SubscriptionAmendmentPreviewMixin(models.AbstractModel):
+    """What confirming an amendment costs, without leaving a trace."""
+
+    _name = 'subscription.amendment.preview.mixin'
+    _description = "Subscription Amendment Preview"
+
+    currency_id = fields.Many2one(comodel_name='res.currency')  # of the order, for the amounts
+    amendment_date = fields.Date(string="From", compute='_compute_amendment_preview')
+    amendment_credit = fields.Monetary(
+        string="Old Credit", compute='_compute_amendment_preview', help="What was billed for the days which are left.")
+    amendment_charge = fields.Monetary(
+        string="New Charge", compute='_compute_amendment_preview',
+        help="What the days until the next invoice cost as changed.")
+    amendment_once = fields.Monetary(string="One-Time", compute='_compute_amendment_preview')
+    amendment_tax = fields.Monetary(string="Taxes on Change", compute='_compute_amendment_preview')
+    amendment_total = fields.Monetary(string="Due", compute='_compute_amendment_preview')
+    amendment_recurring = fields.Monetary(
+        string="New Recurring Amount", compute='_compute_amendment_preview',
+        help="What is billed each period of the order's plan from then on, without taxes.")
+    amendment_mrr_change = fields.Monetary(string="MRR Change", compute='_compute_amendment_preview')
+    amendment_text = fields.Char(compute='_compute_amendment_preview')
+
+    # === COMPUTE METHODS === #
+
+    @api.depends(
+        'amendment_type', 'amendment_timing', 'effective_date', 'state', 'applied_date', 'plan_id',
+        'order_line.product_id', 'order_line.product_uom_id', 'order_line.product_uom_qty', 'order_line.price_unit',
+        'order_line.discount', 'order_line.tax_ids', 'order_line.plan_id', 'order_line.is_recurring',
+    )
+    @api.depends_context('lang')
+    def _compute_amendment_preview(self):
+        for order in self:
+            preview = order._is_open_amendment() and order._get_amendment_preview()
+            order.amendment_date = preview and preview.effective_date
+            order.amendment_credit = preview.credit if preview else 0.0
+            order.amendment_charge = preview.charge if preview else 0.0
+            order.amendment_once = preview.once if preview else 0.0
+            order.amendment_tax = preview.tax if preview else 0.0
+            order.amendment_total = preview.total if preview else 0.0
+            order.amendment_recurring = preview.recurring.get(order.plan_id, 0.0) if preview else 0.0
+            order.amendment_mrr_change = preview.mrr_change if preview else 0.0
+            order.amendment_text = preview and order._get_amendment_text(preview)
+
+    # === BUSINESS METHODS === #
+
+    def _is_open_amendment(self):
+        """Return whether the order is an amendment of a running contract which can still be applied.
+
+        :rtype: bool
+        """
+        self.ensure_one()
+        return bool(
+            self.amendment_type and not self.applied_date and self.state != 'cancel'
+            and self.subscription_id.sudo().subscription_state in const.RUNNING_STATES)
+
+    def _get_amendment_preview(self):
+        """Return what an amendment costs if it were confirmed now, from the very rows which it would write.
+
+        :rtype: AmendmentPreview
+        """
+        self.ensure_one()
+        # Who looks may be the customer, who sees the amendment only.
+        order = self.sudo()
+        day = order.effective_date if order.state == 'sale' else order._get_effective_day()
+        changes = order.order_line._get_line_changes()
+        parts = {
+            'credit': [], 'charge': [], 'once': [
+                change.line._prepare_base_line_for_taxes_computation()
+                for change in changes if change.kind == 'once' and change.line.product_id.invoice_policy == 'order'
+            ],
+        }
+        lines = {change.parent: change.line for change in changes if change.kind == 'change'}
+        for vals in order._prepare_change_rows(changes, day):
+            row = self.env['subscription.period'].sudo().new(vals)
+            line = row.order_line_id
+            base_line = line._prepare_period_base_line(row)
+            if row.kind == 'proration':
+                base_line['tax_ids'] = lines[line._origin].tax_ids._origin
+            parts['credit' if row.kind == 'credit' else 'charge'].append(base_line)
+        parts['charge'] += order._get_new_base_lines(changes, day)
+        untaxed, tax, total = order._get_amounts_of_parts(parts)
+        return AmendmentPreview(
+            day, untaxed['credit'], untaxed['charge'], untaxed['once'], tax, total,
+            order._get_amended_totals(changes), order._get_mrr_difference(),
+        )
+
+    def _get_first_invoice(self):
+        """Override to ask for what a change costs when it takes effect."""
+        self.ensure_one()
+        if not self.amendment_type:
+            return super()._get_first_invoice()
+        preview = self._get_amendment_preview()
+        untaxed = self.currency_id.round(preview.total - preview.tax)
+        return FirstInvoice(preview.effective_date, untaxed, preview.tax, preview.total, following=())
+
+    def _get_new_base_lines(self, changes, day):
+        """Return what the host computes the taxes of the first periods of new lines from.
+
+        :param list[LineChange] changes: see `_get_line_changes`
+        :param datetime.date day: the first day served as changed
+        :rtype: list[dict]
+        """
+        self.ensure_one()
+        billing_day = max(day, self._subscription_today())
+        base_lines = []
+        for change in changes:
+            if not change.is_start():
+                continue
+            line = change.line
+            with line._as_if_served(day, self._get_first_day_to_bill(change, day), self._get_anchor(change)):
+                for period in line._get_due_periods(billing_day):
+                    vals = line._prepare_due_period(period, 0.0)
+                    if vals['state'] == 'open':
+                        row = self.env['subscription.period'].sudo().new({**vals, 'order_line_id': line})
+                        base_lines.append(line._prepare_period_base_line(row))
+        return base_lines
+
+    def _get_amounts_of_parts(self, parts):
+        """Return what parts of an invoice cost, with the host's rounding of the whole.
+
+        :param dict parts: {name: base lines}
+        :return: {name: untaxed amount}, tax, total
+        :rtype: tuple[dict, float, float]
+        """
+        self.ensure_one()
+        AccountTax = self.env['account.tax']
+        base_lines = [base_line for part in parts.values() for base_line in part]
+        AccountTax._add_tax_details_in_base_lines(base_lines, self.company_id)
+        AccountTax._round_base_lines_tax_details(base_lines, self.company_id)
+        totals = AccountTax._get_tax_totals_summary(base_lines, self.currency_id, self.company_id)
+        untaxed = {
+            name: self.currency_id.round(sum(
+                base_line['tax_details']['total_excluded_currency']
+                + base_line['tax_details']['delta_total_excluded_currency'] for base_line in part
+            )) for name, part in parts.items()
+        }
+        return (
+            untaxed, self.currency_id.round(totals['tax_amount_currency']),
+            self.currency_id.round(totals['total_amount_currency']),
+        )
+
+    def _get_amended_totals(self, changes):
+        """Return what is billed each period from the change on, plan by plan.
+
+        :param list[LineChange] changes: see `_get_line_changes`
+        :return: {plan: untaxed amount}, the order's plan first
+        :rtype: dict
+        """
+        self.ensure_one()
+        totals = dict.fromkeys(self.plan_id, 0.0)
+        left = sum((change.parent for change in changes), self.order_line.browse())
+        kept = self.subscription_id.order_line._get_served_lines() - left
+        new = sum((change.line for change in changes if change.kind in ('change', 'swap', 'add')), kept.browse())
+        for lines in (kept, new):
+            for line in lines:
+                totals[line.plan_id] = totals.get(line.plan_id, 0.0) + line.price_subtotal
+        return {plan: self.currency_id.round(total) for plan, total in totals.items()}
+
+    def _get_amendment_text(self, preview):
+        """Return in words when an amendment takes effect.
+
+        :param AmendmentPreview preview: see `_get_amendment_preview`
+        :rtype: str
+        """
+        self.ensure_one()
+        text = self._get_due_text(preview.effective_date, preview.total)
+        if preview.effective_date > self._subscription_today() and self.amendment_timing == 'now':
+            return self.env._(
+                "%(due)s: it lowers the subscription, which takes effect with the next period", due=text)
+        return text
+
+    def _get_due_text(self, day, total):
+        """Return in words when what a change costs is due, or is given back.
+
+        :param datetime.date day: the first day served as changed
+        :param float total: what is due, negative for a credit note
+        :rtype: str
+        """
+        self.ensure_one()
+        is_credit = self.currency_id.compare_amounts(total, 0.0) < 0
+        if day <= self._subscription_today():
+            return self.env._("Credited today") if is_credit else self.env._("Due today")
+        date_text = format_date(self.env, day)
+        if is_credit:
+            return self.env._("Credited on %(date)s", date=date_text)
+        return self.env._("Due on %(date)s", date=date_text)
+
+    def _get_first_invoice_label(self, invoice):
+        """Override to say of a change whether it is due or given back."""
+        self.ensure_one()
+        if self.amendment_type:
+            return self._get_due_text(invoice.date, invoice.amount_total)
+        return super()._get_first_invoice_label(invoice)
+
+
+class SubscriptionLineAmendmentPreviewMixin(models.AbstractModel):
+    """A line of an amendment as it would be served."""
+
+    _name = 'subscription.line.amendment.preview.mixin'
+    _description = "Subscription Line Amendment Preview"
+
+    @contextmanager
+    def _as_if_served(self, start, first_unbilled_day, anchor):
+        """Let a line of an amendment look as it would on the contract, in this context and in memory only.
+
+        :param datetime.date start: the first day served
+        :param datetime.date first_unbilled_day: the first day to bill
+        :param datetime.date anchor: the billing day
+        """
+        self.ensure_one()
+        names = ['start_date', 'next_period_start', 'anchor_date']
+        self.flush_recordset(names)
+        before = {name: self[name] for name in names}
+        try:
+            self._update_cache(dict(zip(names, (start, first_unbilled_day, anchor), strict=True)), validate=False)
+            yield
+        finally:
+            self._update_cache(before, validate=False)

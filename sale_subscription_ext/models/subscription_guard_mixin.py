@@ -1,0 +1,69 @@
+from odoo import fields, models
+from odoo.exceptions import UserError
+
+from .. import const
+
+# What a running contract was signed for; another value is another contract.
+SIGNED_FIELDS = ('plan_id', 'start_date', 'company_id', 'currency_id')
+
+# What the engine alone knows of a confirmed order.
+ENGINE_FIELDS = frozenset({
+    'subscription_state', 'next_invoice_date', 'recurring_total', 'mrr', 'arr',
+    'billing_error', 'billing_error_date', 'billing_failure_count', 'billing_parked', 'close_date',
+    'trial_end_date', 'term_value', 'term_unit', 'term_end', 'term_end_date', 'commitment_end_date',
+    'paused_from', 'paused_until', 'renewal_date', 'subscription_id', 'origin_order_id',
+    'state_before_closing', 'end_date_before_closing', 'close_money', 'close_unbilled',
+})
+
+
+class SubscriptionGuardMixin(models.AbstractModel):
+    """What nobody may write by hand on a confirmed subscription."""
+
+    _name = 'subscription.guard.mixin'
+    _description = "Subscription Guard"
+
+    # === BUSINESS METHODS === #
+
+    def _check_engine_fields(self, vals):
+        """Refuse to set by hand what follows from the ledgers, and to end a contract in the past.
+
+        :param dict vals: the wished values
+        :raise UserError: saying what to do instead
+        """
+        confirmed = self.filtered(lambda order: order.state == 'sale' and order.is_subscription)
+        if confirmed and (names := ENGINE_FIELDS & vals.keys()):
+            raise UserError(self.env._(
+                "%(fields)s of a confirmed subscription follow from its billing and can't be set. Use the buttons of"
+                " the subscription, such as Bill Now or Close, instead.",
+                fields=', '.join(self._fields[name]._description_string(self.env) for name in sorted(names)),
+            ))
+        end_date = fields.Date.to_date(vals.get('end_date'))
+        if 'end_date' in vals and (closing := confirmed.filtered(lambda order: order.subscription_state == 'closing')):
+            raise UserError(self.env._(
+                "The end of %(name)s is set by its closing. Undo the closing, or press Close for another day.",
+                name=closing[0].name))
+        for order in confirmed if end_date else ():
+            if end_date < max(order.start_date, order._subscription_today()):
+                raise UserError(self.env._(
+                    "Subscription %(name)s can't end in the past. Close it instead, with the button Close.",
+                    name=order.name,
+                ))
+
+    def _check_signed(self, signed, vals):
+        """Refuse another plan, start, company or currency on a running contract.
+
+        :param list signed: names of the fields
+        :param dict vals: the wished values
+        :raise UserError: saying what to do instead
+        """
+        if self.env.context.get('sale_subscription_ext_changing'):
+            return
+        for order in self.filtered(lambda order: order.subscription_state in const.CONTRACT_STATES):
+            for name in signed:
+                field = order._fields[name]
+                if field.convert_to_cache(vals[name], order) != field.convert_to_cache(order[name], order):
+                    raise UserError(self.env._(
+                        "The field “%(field)s” of running subscription %(name)s can't be changed. Close it and confirm"
+                        " a new quotation instead.",
+                        field=field._description_string(self.env), name=order.name,
+                    ))

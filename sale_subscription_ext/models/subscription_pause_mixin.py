@@ -1,0 +1,252 @@
+from odoo import api, fields, models
+from odoo.exceptions import UserError
+from odoo.fields import Domain
+from odoo.tools import format_amount, format_date
+
+
+class SubscriptionPauseMixin(models.AbstractModel):
+    """Pauses: nothing is served, billed or counted, and no date shifts."""
+
+    _name = 'subscription.pause.mixin'
+    _description = "Subscription Pause"
+
+    paused_from = fields.Date(
+        copy=False, readonly=True, tracking=True, help="The first day which isn't served.")
+    paused_until = fields.Date(
+        string="Resumes On", copy=False, readonly=True, tracking=True,
+        help="The first day which is served again, empty for an open-ended pause.")
+
+    # === ACTION METHODS === #
+
+    def action_pause(self):
+        """Ask from when until when the subscriptions pause.
+
+        :return: a window action
+        :rtype: dict
+        :raise UserError: when a subscription isn't in progress
+        """
+        return self._get_dialog(
+            'sale_subscription_ext.subscription_pause_action', self.env._("paused"), ('progress', 'paused'))
+
+    def action_resume(self):
+        """Show what resuming the subscriptions means, and ask for it; a pause which is only planned is withdrawn.
+
+        :return: a window action
+        :rtype: dict
+        :raise UserError: when a subscription neither is paused nor will be
+        """
+        planned = self.filtered(lambda order: order.subscription_state == 'progress' and order.paused_from)
+        if self == planned:
+            self.check_access('write')
+            self._withdraw_pause()
+            return False
+        return self._get_dialog(
+            'sale_subscription_ext.subscription_resume_action', self.env._("resumed"), ('paused',))
+
+    # === BUSINESS METHODS === #
+
+    def _pause_subscriptions(self, paused_from=None, paused_until=None):
+        """Pause subscriptions, at once or by the cron when the day has come; of paused ones, move the end.
+
+        :param datetime.date paused_from: the first day which isn't served, today where the company is if not given
+        :param datetime.date paused_until: the first day served again, None for an open-ended pause
+        :raise UserError: when the dates contradict each other
+        """
+        engine = self.sudo()  # the right on the orders was checked; dates and ledger are the engine's
+        due = engine.browse()
+        for order in engine:
+            today = order._subscription_today()
+            is_paused = order.subscription_state == 'paused'
+            start = order.paused_from if is_paused else paused_from or today
+            order._check_pause(start, paused_until, is_paused)
+            order.write({'paused_from': start, 'paused_until': paused_until or False})
+            if is_paused:
+                order._credit_pause()
+                order._message_log(body=order._get_pause_message())
+            elif start <= today:
+                due |= order
+            else:
+                order._message_log(body=order._get_pause_message())
+        due._begin_pause()
+
+    def _check_pause(self, start, until, is_paused):
+        """Refuse a pause whose dates contradict each other or the contract.
+
+        :param datetime.date start: the first day which isn't served
+        :param datetime.date until: the first day served again, if there is one
+        :param bool is_paused: whether the pause has begun
+        :raise UserError: saying which dates are possible
+        """
+        self.ensure_one()
+        today = self._subscription_today()
+        first_day = today if is_paused else max(today, self.start_date)
+        if not is_paused and start < first_day:
+            raise UserError(self.env._(
+                "%(name)s can't be paused before %(day)s. Choose that day or a later one.",
+                name=self.name, day=format_date(self.env, first_day)))
+        if until and until <= max(start, first_day):
+            raise UserError(self.env._(
+                "%(name)s must resume after %(day)s. Choose a later day, or leave it empty for an open-ended pause.",
+                name=self.name, day=format_date(self.env, max(start, first_day))))
+        if self.end_date and start > self.end_date:
+            raise UserError(self.env._(
+                "%(name)s ends on %(day)s, before it would be paused.",
+                name=self.name, day=format_date(self.env, self.end_date)))
+        if waiting := self._get_waiting_renewals():
+            raise UserError(self.env._(
+                "%(name)s is about to be renewed by %(renewal)s. Cancel the renewal first.",
+                name=self.name, renewal=waiting[0].name))
+
+    def _begin_pause(self):
+        """Stop service as of the day for which a pause is planned, and give unused paid days back where the plan says
+        so.
+        """
+        for order in self:
+            event_date = dict.fromkeys(order.order_line, order.paused_from)
+            order._update_subscription_state('paused', order._get_pause_message(), event_date)
+            order._credit_pause()
+        return []
+
+    def _credit_pause(self):
+        """Give back what was billed for days of the pause, where the plan says so."""
+        self.ensure_one()
+        if self.plan_id.pause_policy != 'credit':
+            return
+        rows = self.env['subscription.period'].create(
+            self._prepare_unused_credits(self.paused_from, self.paused_until))
+        if rows:
+            self._invoice_change_rows(rows, self._subscription_today())
+
+    def _get_pause_message(self):
+        """Return the sentence of a pause for the chatter.
+
+        :rtype: str
+        """
+        self.ensure_one()
+        start = format_date(self.env, self.paused_from)
+        if self.paused_until:
+            return self.env._(
+                "The subscription pauses from %(start)s on and resumes on %(end)s.",
+                start=start, end=format_date(self.env, self.paused_until))
+        return self.env._("The subscription pauses from %(start)s on, until somebody resumes it.", start=start)
+
+    def _withdraw_pause(self):
+        """Take back pauses which haven't begun."""
+        self.sudo().write({'paused_from': False, 'paused_until': False})  # the right on the orders was checked
+        self._message_log_batch(bodies=dict.fromkeys(self.ids, self.env._("The planned pause is withdrawn.")))
+
+    def _resume_subscriptions(self):
+        """Serve paused subscriptions again: those with a set day from that day on, the others and those whose day
+        isn't there yet from today on. The days of the pause are never billed.
+        """
+        engine = self.sudo()  # the right on the orders was checked; dates and ledger are the engine's
+        for order in engine:
+            today = order._subscription_today()
+            day = max(min(order.paused_until or today, today), order.paused_from)
+            charges = order._prepare_charges_again(day, fields.Date.subtract(order.paused_from, days=1))
+            lines = order.order_line._get_served_lines().filtered('next_period_start')
+            # What was served before the pause is still to be billed.
+            lines._open_served_periods(dict.fromkeys(lines, order.paused_from))
+            order.write({'paused_from': False, 'paused_until': False})
+            order._skip_until(day)
+            order._charge_again(charges, today)
+            order._update_resumed_state(day)
+        return []
+
+    def _update_resumed_state(self, day):
+        """Let a contract count again, also one whose end is announced.
+
+        :param datetime.date day: the first day served again
+        """
+        self.ensure_one()
+        event_date = dict.fromkeys(self.order_line, day)
+        message = self.env._("The subscription resumes on %(day)s.", day=format_date(self.env, day))
+        if self.subscription_state == 'paused':
+            self._update_subscription_state('progress', message, event_date)
+            return
+        self.state_before_closing = 'progress'
+        self._record_mrr_movements('new' if self in self._get_uncounted() else 'resume', event_date)
+        self._message_log(body=message)
+
+    # === BUSINESS METHODS - CRON === #
+
+    @api.model
+    def _get_pause_due_domain(self):
+        """Return the domain of contracts whose planned pause begins.
+
+        :rtype: Domain
+        """
+        return Domain('subscription_state', '=', 'progress') & self._get_dated_domain(
+            lambda today: Domain('paused_from', '<=', today))
+
+    @api.model
+    def _get_resume_due_domain(self):
+        """Return the domain of paused contracts whose pause is over.
+
+        :rtype: Domain
+        """
+        paused = Domain('subscription_state', '=', 'paused') | (
+            Domain('subscription_state', '=', 'closing') & Domain('state_before_closing', '=', 'paused'))
+        return paused & self._get_dated_domain(lambda today: Domain('paused_until', '<=', today))
+
+    # === TOOLING === #
+
+    def _is_paused(self):
+        """Return whether nothing is served for now.
+
+        :rtype: bool
+        """
+        self.ensure_one()
+        return 'paused' in (self.subscription_state, self.subscription_state == 'closing' and self.state_before_closing)
+
+    def _check_not_paused(self):
+        """Refuse to change what isn't served for now.
+
+        :raise UserError: naming the subscription
+        """
+        for order in self:
+            if order._is_paused():
+                raise UserError(self.env._(
+                    "Subscription %(name)s is paused. Resume it before you change it.", name=order.name))
+
+    def _get_pause_preview(self, paused_from, paused_until):
+        """Return what pausing this subscription does, in a sentence.
+
+        :param datetime.date paused_from: the first day which isn't served
+        :param datetime.date paused_until: the first day served again, if there is one
+        :rtype: str
+        """
+        self.ensure_one()
+        sentences = [
+            self.env._("not served from %(start)s until %(end)s",
+                       start=format_date(self.env, paused_from), end=format_date(self.env, paused_until))
+            if paused_until else
+            self.env._("not served from %(start)s on", start=format_date(self.env, paused_from))
+        ]
+        amount = self.sudo()._get_unused_amount(paused_from, paused_until)  # the ledger is the engine's
+        if not self.currency_id.is_zero(amount):
+            text = format_amount(self.env, amount, self.currency_id)
+            sentences.append(
+                self.env._("%(amount)s paid for these days are credited", amount=text)
+                if self.plan_id.pause_policy == 'credit' else
+                self.env._("%(amount)s paid for these days are kept", amount=text))
+        return ', '.join(sentences)
+
+    def _get_resume_preview(self):
+        """Return what resuming or reopening this subscription today does, in a sentence.
+
+        :rtype: str
+        """
+        self.ensure_one()
+        today = self._subscription_today()
+        lines = self.order_line._get_served_lines().filtered('next_period_start')
+        first_day = max(min(lines.mapped('next_period_start'), default=today), today)
+        stopped = self.paused_from if self._is_paused() else fields.Date.add(self.close_date, days=1)
+        sentences = [self.env._("served again from %(today)s on", today=format_date(self.env, today))]
+        if stopped < today:
+            sentences.append(self.env._(
+                "nothing is billed for %(first)s – %(last)s", first=format_date(self.env, stopped),
+                last=format_date(self.env, fields.Date.subtract(today, days=1))))
+        sentences.append(
+            self.env._("the next days to bill begin on %(day)s", day=format_date(self.env, first_day)))
+        return '; '.join(sentences)

@@ -1,0 +1,117 @@
+from odoo import models
+
+from .. import const
+
+# Whose a contract is in the MRR ledger.
+OWNER_FIELDS = ('partner_id', 'user_id', 'team_id')
+
+
+class SubscriptionTransferMixin(models.AbstractModel):
+    """Contracts handed over to another customer or salesperson."""
+
+    _name = 'subscription.transfer.mixin'
+    _description = "Subscription Transfer"
+
+    # === ACTION METHODS === #
+
+    def action_hand_over(self):
+        """Ask to whom the subscriptions are handed over.
+
+        :return: a window action
+        :rtype: dict
+        :raise UserError: when a subscription isn't running
+        """
+        return self._get_dialog(
+            'sale_subscription_ext.subscription_hand_over_action', self.env._("handed over"), const.CONTRACT_STATES)
+
+    # === BUSINESS METHODS === #
+
+    def _hand_over(self, values):
+        """Hand contracts over: what is invoiced stays with the old customer, what comes goes to the new one.
+
+        Prices stay as they were agreed. Payment terms and fiscal position follow the new customer.
+
+        :param dict values: new `partner_id`, `partner_invoice_id`, `partner_shipping_id`, `user_id`, `team_id`
+        """
+        for order in self:
+            is_automatic = order.fiscal_position_id == order.determined_fiscal_position_id
+            before = (order.partner_id, order.user_id)
+            order.write(values)
+            if is_automatic:
+                # Determined for the new customer; the lines follow at the next billing.
+                order.sudo().determined_fiscal_position_id = order.fiscal_position_id
+            order._message_log(body=self.env._(
+                "The contract is handed over from %(old)s to %(new)s. Open invoices stay where they are.",
+                old=' / '.join(record.display_name for record in before if record),
+                new=' / '.join(record.display_name for record in (order.partner_id, order.user_id) if record)))
+
+    def _get_owners(self):
+        """Return whose the contracts are, to tell later what changed.
+
+        :return: {order: values of an MRR movement}
+        :rtype: dict
+        """
+        return {
+            order: {
+                'partner_id': order.partner_id.id,
+                'commercial_partner_id': order.partner_id.commercial_partner_id.id,
+                'user_id': order.user_id.id,
+                'team_id': order.team_id.id,
+            }
+            for order in self.filtered(lambda order: order.subscription_state in const.CONTRACT_STATES)
+        }
+
+    def _record_transfers(self, owners):
+        """Write what moved from one owner to another: invoices and history stay with the old one.
+
+        :param dict owners: see `_get_owners`, before the change
+        """
+        now = self._get_owners()
+        changed = self.browse([order.id for order in owners if now.get(order, owners[order]) != owners[order]])
+        counted = changed - changed._get_uncounted()
+        booked = counted._get_booked_mrr()
+        vals_list = []
+        for order in counted:
+            vals_list += order._prepare_transfer(booked[order], owners[order])
+        self._count_customers(vals_list)
+        self.env['subscription.event'].sudo().create(vals_list)  # movements are written by the engine only
+        for order in changed:
+            if now[order]['commercial_partner_id'] != owners[order]['commercial_partner_id']:
+                order._change_readers(owners[order]['partner_id'])
+
+    def _prepare_transfer(self, booked, owner):
+        """Prepare the pairs of movements of one order.
+
+        :param dict booked: see `_get_booked_mrr`
+        :param dict owner: of the old owner, see `_get_owners`
+        :rtype: list[dict]
+        """
+        self.ensure_one()
+        day = self._subscription_today()
+        is_other_customer = owner['commercial_partner_id'] != self.partner_id.commercial_partner_id.id
+        moved = {line: amounts for line, amounts in booked.items() if any(amounts)}
+        if not moved and is_other_customer and booked:
+            moved = {next(iter(booked)): (0.0, 0.0)}  # a free contract, or a paused one, has a customer too
+        vals_list = []
+        for line, (in_order, in_company) in moved.items():
+            vals_list += [
+                {**line._prepare_mrr_movement('transfer', day, -in_order, -in_company), **owner},
+                line._prepare_mrr_movement('transfer', day, in_order, in_company),
+            ]
+        if is_other_customer and vals_list:
+            vals_list[0]['contract_change'], vals_list[1]['contract_change'] = -1, 1
+        return vals_list
+
+    def _change_readers(self, partner_id):
+        """Let the new customer follow the contract, and the old one and its secure link read it no more.
+
+        :param int partner_id: of the old customer
+        """
+        self.ensure_one()
+        family = self.env['res.partner'].browse(partner_id).commercial_partner_id
+        followers = self.message_partner_ids.filtered(
+            lambda partner: partner.commercial_partner_id == family and not partner.user_ids.filtered(
+                lambda user: not user.share))
+        self.message_unsubscribe(followers.ids)
+        self.message_subscribe(self.partner_id.ids)
+        self.sudo().access_token = False  # the host makes a new one when a link is needed

@@ -1,0 +1,161 @@
+from datetime import date
+
+from odoo.exceptions import UserError, ValidationError
+from odoo.tests import freeze_time
+
+from odoo.addons.sale_subscription_ext.tests.test_amendment import AmendmentCommon
+
+
+@freeze_time('2026-01-17 10:00:00')
+class TestSeveralAmendments(AmendmentCommon):
+    """Open amendments follow what is confirmed before them, or show the conflict."""
+
+    def test_quantities_are_rebased_as_a_difference(self):
+        order = self._create_billed({'product_id': self.service.id, 'product_uom_qty': 5})
+        first, second = (self._amend(order, {0: {'product_uom_qty': quantity}}) for quantity in (7, 6))
+        first.action_confirm()
+        self.assertEqual(second.order_line.product_uom_qty, 8.0)
+        second.action_confirm()
+        self.assertEqual(order.order_line.product_uom_qty, 8.0)
+        self._assert_ledgers_hold(order)
+
+    def test_prices_are_taken_over_unless_both_change_them(self):
+        order = self._create_billed()
+        price, quantity, clash = (
+            self._amend(order, {0: values})
+            for values in ({'price_unit': 40.0}, {'product_uom_qty': 2}, {'price_unit': 50.0}))
+        price.action_confirm()
+        self.assertEqual(quantity.order_line.price_unit, 40.0)
+        quantity.action_confirm()
+        self.assertEqual(order.mrr, 80.0)
+        self.assertIn("Unit Price", clash.amendment_warning)
+        with self.assertRaisesRegex(UserError, "changed in the meantime too: Unit Price"):
+            clash.action_confirm()
+        self.assertEqual(clash.state, 'draft')
+
+    def test_what_was_removed_cannot_be_changed_any_more(self):
+        self.monthly.downgrade_policy = 'credit'
+        order = self._create_billed(self.service, self.support)
+        removal, change, other = (
+            self._amend(order, values) for values in (
+                {1: {'product_uom_qty': 0}}, {1: {'product_uom_qty': 2}}, {0: {'product_uom_qty': 2}}))
+        removal.action_confirm()
+        with self.assertRaisesRegex(UserError, "isn't served any more"):
+            change.action_confirm()
+        other.action_confirm()
+        self.assertEqual(order.mrr, 60.0)
+        self._assert_ledgers_hold(order)
+
+    def test_a_quantity_follows_the_line_which_took_over(self):
+        order = self._create_billed()
+        switch = self._amend(order, {0: {'product_id': self.support.id}})
+        more = self._amend(order, {0: {'product_uom_qty': 2}})
+        switch.action_confirm()
+        self.assertRecordValues(more.order_line, [{'product_id': self.support.id, 'price_unit': 120.0}])
+        more.action_confirm()
+        self.assertEqual(order.mrr, 240.0)
+        self._assert_ledgers_hold(order)
+
+    def test_direct_edits_move_open_amendments_too(self):
+        order = self._create_billed()
+        amendment = self._amend(order, {0: {'product_uom_qty': 2}})
+        order.order_line.product_uom_qty = 4
+        self.assertEqual(amendment.order_line.product_uom_qty, 5.0)
+
+    def test_a_waiting_change_which_conflicts_is_left_behind_with_its_reason(self):
+        order = self._create_billed({'product_id': self.service.id, 'price_unit': 30.0}, self.support)
+        waiting = self._amend(order, {0: {'price_unit': 20.0}})
+        waiting.action_confirm()
+        self._amend(order, {0: {'price_unit': 50.0}}).action_confirm()
+        with freeze_time('2026-02-01 10:00:00'):
+            self._run_cron('ir_cron_run_lifecycle')
+            self._run_cron('ir_cron_run_lifecycle')
+            self.assertEqual(self._bill('2026-02-01', order).amount_untaxed, 170.0)
+        self.assertFalse(waiting.applied_date)
+        self.assertEqual(len(waiting.activity_ids), 1)
+        self.assertIn("changed in the meantime too", waiting.activity_ids.note)
+
+    def test_the_smart_button_counts_the_amendments(self):
+        order = self._create_billed()
+        first = self._amend(order)
+        self.assertEqual(order.amendment_count, 1)
+        self.assertEqual(order.action_view_amendments()['res_id'], first.id)
+        self._amend(order)
+        order.invalidate_recordset(['amendment_count'])
+        self.assertEqual(len(self.Order.search(order.action_view_amendments()['domain'])), 2)
+
+    def test_a_date_in_the_past_is_refused(self):
+        order = self._create_billed()
+        with self.assertRaisesRegex(ValidationError, "01/17/2026 or a later date"):
+            self._amend(order, amendment_timing='date', effective_date='2026-01-10')
+
+    def test_prices_of_the_contract_survive_an_update_of_prices(self):
+        self.env.user.group_ids += self.env.ref('sale.group_discount_per_so_line')
+        order = self._create_billed({'product_id': self.service.id, 'price_unit': 11.0, 'discount': 5.0})
+        amendment = self._amend(order, added=[{'product_id': self.support.id, 'price_unit': 1.0}])
+        amendment.action_update_prices()
+        self.assertRecordValues(amendment.order_line, [
+            {'price_unit': 11.0, 'discount': 5.0}, {'price_unit': 120.0, 'discount': 0.0}])
+
+    def test_a_credit_note_pays_the_next_invoice(self):
+        self.monthly.downgrade_policy = 'credit'
+        order = self._create_billed({'product_id': self.service.id, 'product_uom_qty': 3})
+        invoice = order.invoice_ids
+        self.env['account.payment.register'].with_context(
+            active_model='account.move', active_ids=invoice.ids).create({})._create_payments()
+        self._amend(order, {0: {'product_uom_qty': 1}}).action_confirm()
+        refund = self._get_invoice(order)
+        self.assertEqual(refund.amount_residual, 29.03)
+        following = self._bill('2026-02-01', order)
+        self.assertEqual((following.amount_residual, refund.amount_residual), (0.97, 0.0))
+
+    def test_no_down_payment_is_asked_on_a_change(self):
+        order = self._create_billed()
+        amendment = self._amend(order, added=[{'product_id': self.installation.id}])
+        wizard = self.env['sale.advance.payment.inv'].create({
+            'sale_order_ids': amendment.ids, 'advance_payment_method': 'percentage', 'amount': 10.0})
+        with self.assertRaisesRegex(UserError, "is billed there"):
+            wizard.create_invoices()
+
+    def test_staff_apply_a_change_at_once(self):
+        order = self._create_billed({'product_id': self.service.id, 'product_uom_qty': 3})
+        waiting = self._amend(order, {0: {'product_uom_qty': 1}})
+        waiting.action_confirm()
+        waiting.action_apply_amendment()
+        self.assertRecordValues(waiting, [{'applied_date': date(2026, 1, 17), 'effective_date': date(2026, 1, 17)}])
+        self.assertEqual(self._get_invoice(order).amount_total, 29.03)
+        with self.assertRaisesRegex(UserError, "weren't applied yet"):
+            waiting.action_apply_amendment()
+        self._amend(order, {0: {'product_uom_qty': 2}}).action_apply_amendment()
+        self.assertEqual(order.mrr, 60.0)
+        self._assert_ledgers_hold(order)
+
+    def test_an_applied_change_cannot_be_cancelled_a_waiting_one_can(self):
+        order = self._create_billed({'product_id': self.service.id, 'product_uom_qty': 3})
+        waiting = self._amend(order, {0: {'product_uom_qty': 1}})
+        waiting.action_confirm()
+        waiting.action_cancel()
+        self.assertEqual((waiting.state, waiting.subscription_state), ('cancel', False))
+        self.assertEqual(self._bill('2026-02-01', order).amount_untaxed, 90.0)
+        applied = self._amend(order, {0: {'product_uom_qty': 4}})
+        applied.action_confirm()
+        with self.assertRaisesRegex(UserError, "Make another change"):
+            applied.action_cancel()
+
+    def test_only_a_running_subscription_is_changed(self):
+        order = self._create_order()
+        with self.assertRaisesRegex(UserError, "Only running"):
+            order.action_upsell()
+        order = self._create_billed()
+        amendment = self._amend(order, {0: {'product_uom_qty': 2}})
+        order._close_subscriptions(self.reason)
+        with self.assertRaisesRegex(UserError, "isn't running"):
+            amendment.action_confirm()
+
+    def test_removing_everything_is_refused(self):
+        order = self._create_billed()
+        amendment = self._amend(order, {0: {'product_uom_qty': 0}})
+        self.assertIn("Close it instead", amendment.amendment_warning)
+        with self.assertRaisesRegex(UserError, "Close it instead"):
+            amendment.action_confirm()
+        self.assertEqual(order.mrr, 30.0)

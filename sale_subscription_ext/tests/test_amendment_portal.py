@@ -1,0 +1,56 @@
+from odoo.exceptions import AccessError
+from odoo.tests import HttpCase, freeze_time, new_test_user, tagged
+
+from odoo.addons.sale_subscription_ext.tests.test_amendment import AmendmentCommon
+from odoo.addons.sale_subscription_ext.tests.test_portal import PIXEL
+
+
+@freeze_time('2026-01-17 10:00:00')
+@tagged('post_install', '-at_install')
+class TestAmendmentPortal(AmendmentCommon, HttpCase):
+    """What the customer sees and signs of a change, and what salespeople may change."""
+
+    def _open(self, amendment, **parameters):
+        token = amendment._portal_ensure_token()
+        query = ''.join(f'&{key}={value}' for key, value in parameters.items())
+        return self.url_open(f'/my/orders/{amendment.id}?access_token={token}{query}')
+
+    def test_the_customer_sees_credit_charge_due_and_recurring_amount(self):
+        order = self._create_billed(self.service, self.support)
+        amendment = self._amend(order, {0: {'product_uom_qty': 3}}, added=[{'product_id': self.installation.id}])
+        amendment.action_quotation_sent()
+        page = self._open(amendment)
+        for text in (order.name, "14.52", "43.55", "Due today", "229.03", "210.00", "until now <span>1.00"):
+            with self.subTest(text=text):
+                self.assertIn(text, page.text)
+        self.assertIn("229.03", self._open(amendment, report_type='html').text)
+        self.assertNotIn("What changes", self._open(order).text)
+
+    def test_a_customer_signs_a_change_and_it_is_made(self):
+        order = self._create_billed()
+        amendment = self._amend(
+            order, {0: {'product_uom_qty': 3}}, require_signature=True, require_payment=False)
+        amendment.action_quotation_sent()
+        self.make_jsonrpc_request(f'/my/orders/{amendment.id}/accept', {
+            'access_token': amendment._portal_ensure_token(), 'name': "Joel Lumber", 'signature': PIXEL,
+        })
+        self.assertEqual((amendment.state, amendment.signed_by), ('sale', "Joel Lumber"))
+        self.assertEqual(order.mrr, 90.0)
+        self.assertEqual(self._get_invoice(order).amount_total, 29.03)
+        self._assert_ledgers_hold(order)
+
+    def test_salespeople_change_their_own_subscriptions_without_any_right_in_accounting(self):
+        seller = new_test_user(self.env, 'seller', groups='sales_team.group_sale_salesman')
+        stranger = new_test_user(self.env, 'stranger', groups='sales_team.group_sale_salesman')
+        order = self._create_billed(user_id=seller.id)
+        with self.assertRaises(AccessError):
+            order.with_user(stranger).action_change()
+        amendment = self._amend(order.with_user(seller), {0: {'product_uom_qty': 3}})
+        self.assertEqual(amendment.amendment_total, 29.03)
+        amendment.action_confirm()
+        self.assertEqual(order.mrr, 90.0)
+        foreign = self._amend(order, {0: {'product_uom_qty': 9}}, user_id=stranger.id).with_user(stranger)
+        self.assertTrue(foreign.amendment_total, "What a quotation costs is for whoever may see it")
+        with self.assertRaises(AccessError):
+            foreign.action_confirm()
+        self.assertEqual(order.mrr, 90.0)

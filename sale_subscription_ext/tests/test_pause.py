@@ -1,0 +1,219 @@
+from odoo.exceptions import UserError
+from odoo.fields import Date
+from odoo.tests import freeze_time
+
+from odoo.addons.sale_subscription_ext.tests.common import SaleSubscriptionCommon
+
+LIFECYCLE_CRON = 'ir_cron_run_lifecycle'
+
+
+@freeze_time('2026-01-01 10:00:00')
+class TestPause(SaleSubscriptionCommon):
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.crediting = cls._create_plan("Crediting", 1, 'month', pause_policy='credit')
+
+    def _pause(self, orders, **values):
+        """Pause orders through the dialog."""
+        action = orders.action_pause()
+        wizard = self.env[action['res_model']].with_context(**action['context']).create(values)
+        wizard.action_pause()
+        return wizard
+
+    def test_a_paused_contract_is_not_billed_and_resuming_bills_only_what_comes(self):
+        order = self._create_order(confirm=True)
+        self._bill('2026-01-01')
+        with freeze_time('2026-01-20 10:00:00'):
+            self._pause(order)
+            self.assertRecordValues(order, [{
+                'subscription_state': 'paused', 'mrr': 0.0, 'paused_from': Date.to_date('2026-01-20'),
+                'next_invoice_date': False,
+            }])
+            self._assert_ledgers_hold(order)
+        self.assertFalse(self._bill('2026-03-01'))
+        with freeze_time('2026-03-11 10:00:00'):
+            action = order.action_resume()
+            wizard = self.env[action['res_model']].with_context(**action['context']).create({})
+            wizard.action_resume()
+            self.assertRecordValues(order, [{
+                'subscription_state': 'progress', 'mrr': 30.0, 'paused_from': False,
+                'next_invoice_date': Date.to_date('2026-03-11'),
+            }])
+            self.assertEqual(self._bill('2026-03-11').amount_untaxed, 20.32)  # 30 × 21/31
+            self.assertEqual(order.next_invoice_date, Date.to_date('2026-04-01'), "Dates never shift by a pause")
+        self.assertEqual(self._get_events(order), [
+            ('new', '2026-01-01', 30.0), ('pause', '2026-01-20', -30.0), ('resume', '2026-03-11', 30.0)])
+        self.assertEqual(sum(self.Event.search([('order_id', '=', order.id)]).mapped('contract_change')), 1)
+        self._assert_ledgers_hold(order)
+
+    def test_paid_days_are_forfeited_by_default(self):
+        order = self._create_order(confirm=True)
+        self._bill('2026-01-01')
+        with freeze_time('2026-01-10 10:00:00'):
+            wizard = self._pause(order)
+            self.assertIn("are kept", wizard.preview)
+        with freeze_time('2026-01-20 10:00:00'):
+            order._resume_subscriptions()
+        self.assertEqual(len(order.invoice_ids), 1)
+        self.assertEqual(order.next_invoice_date, Date.to_date('2026-02-01'))
+        self._assert_ledgers_hold(order)
+
+    def test_paid_days_are_credited_where_the_plan_says_so(self):
+        order = self._create_order(plan=self.crediting, confirm=True)
+        self._bill('2026-01-01')
+        with freeze_time('2026-01-10 10:00:00'):
+            self._pause(order)
+        with freeze_time('2026-01-20 10:00:00'):
+            order._resume_subscriptions()
+        # Paid 30, given back 22/31, charged again 12/31.
+        self.assertEqual(sorted(order.invoice_ids.mapped('amount_untaxed')), [11.61, 21.29, 30.0])
+        self.assertEqual(self._get_billed_amount(order), 20.32)
+        self.assertEqual(order.next_invoice_date, Date.to_date('2026-02-01'))
+        self._assert_ledgers_hold(order)
+
+    def test_a_pause_with_an_end_credits_its_days_only(self):
+        order = self._create_order(plan=self.crediting, confirm=True)
+        self._bill('2026-01-01')
+        with freeze_time('2026-01-10 10:00:00'):
+            self._pause(order, pause_until='2026-01-20')
+        self.assertEqual(sorted(order.invoice_ids.mapped('amount_untaxed')), [9.68, 30.0])  # 10/31
+        with freeze_time('2026-01-20 10:00:00'):
+            self._run_cron(LIFECYCLE_CRON)
+            self._run_cron(LIFECYCLE_CRON)
+        self.assertEqual(len(order.invoice_ids), 2)
+        self.assertEqual(order.subscription_state, 'progress')
+        self._assert_ledgers_hold(order)
+
+    def test_a_second_pause_credits_what_was_charged_again(self):
+        order = self._create_order(plan=self.crediting, confirm=True)
+        self._bill('2026-01-01')
+        for start, end in (('2026-01-05', '2026-01-10'), ('2026-01-15', '2026-01-20')):
+            with freeze_time(f'{start} 10:00:00'):
+                self._pause(order)
+            with freeze_time(f'{end} 10:00:00'):
+                order._resume_subscriptions()
+        self.assertEqual(self._get_billed_amount(order), 20.32)  # 30 × 21/31
+        self._assert_ledgers_hold(order)
+
+    def test_a_longer_pause_credits_the_days_added(self):
+        order = self._create_order(plan=self.crediting, confirm=True)
+        self._bill('2026-01-01')
+        with freeze_time('2026-01-10 10:00:00'):
+            self._pause(order, pause_until='2026-01-20')
+            self._pause(order, pause_until='2026-01-25')
+        with freeze_time('2026-01-25 10:00:00'):
+            self._run_cron(LIFECYCLE_CRON)
+        self.assertEqual(self._get_billed_amount(order), 15.48)  # 30 × 16/31
+        self._assert_ledgers_hold(order)
+
+    def test_arrears_are_billed_to_the_pause_and_from_its_end_on(self):
+        # 100 a month in arrears, paused from the 15th, resumed on the 20th: 14/31, then 12/31.
+        arrears = self._create_plan("Arrears", 1, 'month', bill_in='arrears')
+        order = self._create_order({'product_id': self.service.id, 'price_unit': 100.0}, plan=arrears, confirm=True)
+        with freeze_time('2026-01-15 10:00:00'):
+            self._pause(order, pause_until='2026-01-20')
+            self.assertEqual(order.next_invoice_date, Date.to_date('2026-01-15'))
+            self.assertEqual(self._bill('2026-01-15').amount_untaxed, 45.16)
+        with freeze_time('2026-01-20 10:00:00'):
+            self._run_cron(LIFECYCLE_CRON)
+        self.assertEqual(self._bill('2026-02-01').amount_untaxed, 38.71)
+        self._assert_ledgers_hold(order)
+
+    def test_what_was_served_before_a_pause_is_billed_after_it_when_it_was_not_before(self):
+        arrears = self._create_plan("Arrears", 1, 'month', bill_in='arrears')
+        order = self._create_order({'product_id': self.service.id, 'price_unit': 100.0}, plan=arrears, confirm=True)
+        with freeze_time('2026-01-15 10:00:00'):
+            self._pause(order)
+        with freeze_time('2026-01-20 10:00:00'):
+            order._resume_subscriptions()
+        self.assertEqual(sum(self._bill('2026-02-01').mapped('amount_untaxed')), 83.87)
+        self._assert_ledgers_hold(order)
+
+    def test_a_pause_after_the_period_is_planned_and_nothing_of_it_is_billed_even_if_the_cron_is_late(self):
+        order = self._create_order(confirm=True)
+        self._bill('2026-01-01')
+        with freeze_time('2026-01-10 10:00:00'):
+            self._pause(order, pause_when='period_end', pause_until='2026-04-01')
+        self.assertRecordValues(order, [{
+            'subscription_state': 'progress', 'mrr': 30.0, 'paused_from': Date.to_date('2026-02-01')}])
+        self.assertFalse(self._bill('2026-02-01'))
+        with freeze_time('2026-02-03 10:00:00'):
+            self._run_cron(LIFECYCLE_CRON)
+        self.assertEqual(order.subscription_state, 'paused')
+        self.assertEqual(self._get_events(order)[-1], ('pause', '2026-02-01', -30.0))
+        with freeze_time('2026-04-02 10:00:00'):
+            self._run_cron(LIFECYCLE_CRON)
+        self.assertEqual(self._get_events(order)[-1], ('resume', '2026-04-01', 30.0))
+        self.assertEqual(self._bill('2026-04-02').amount_untaxed, 30.0)
+        self._assert_ledgers_hold(order)
+
+    def test_a_planned_pause_can_be_withdrawn(self):
+        order = self._create_order(confirm=True)
+        self._bill('2026-01-01')
+        self._pause(order, pause_when='period_end')
+        self.assertFalse(order.next_invoice_date)
+        order.action_resume()
+        self.assertEqual(order.next_invoice_date, Date.to_date('2026-02-01'))
+        self.assertFalse(order.paused_from)
+
+    def test_impossible_pauses_are_refused(self):
+        order = self._create_order(confirm=True, end_date='2026-06-30')
+        for values, message in (
+            ({'pause_when': 'date', 'pause_from': '2025-12-01'}, "can't be paused before"),
+            ({'pause_when': 'date', 'pause_from': '2026-07-01'}, "ends on"),
+            ({'pause_until': '2026-01-01'}, "must resume after"),
+            ({'pause_when': 'date'}, "Choose the first day"),
+        ):
+            with self.subTest(values=values), self.assertRaisesRegex(UserError, message):
+                self._pause(order, **values)
+        self.assertEqual(order.subscription_state, 'progress')
+
+    def test_a_paused_contract_is_not_changed(self):
+        order = self._create_order(confirm=True)
+        self._pause(order)
+        with self.assertRaisesRegex(UserError, "Resume it before"):
+            order.order_line.price_unit = 50.0
+        with self.assertRaisesRegex(UserError, "Resume it before"):
+            order.order_line = [(0, 0, {'product_id': self.support.id})]
+
+    def test_a_paused_contract_can_be_closed_and_reopened(self):
+        order = self._create_order(confirm=True)
+        self._bill('2026-01-01')
+        self._pause(order)
+        with freeze_time('2026-02-10 10:00:00'):
+            order._close_subscriptions(self.reason)
+            self.assertEqual(order.subscription_state, 'closed')
+            self._assert_ledgers_hold(order)
+        with freeze_time('2026-03-01 10:00:00'):
+            order._reopen_subscriptions()
+        self.assertEqual(order.mrr, 30.0)
+        self.assertEqual(sum(self.Event.search([('order_id', '=', order.id)]).mapped('contract_change')), 1)
+        self._assert_ledgers_hold(order)
+
+    def test_a_pause_ends_also_when_the_end_of_the_contract_is_announced(self):
+        order = self._create_order(confirm=True)
+        self._bill('2026-01-01')
+        self._pause(order, pause_until='2026-02-01')
+        order._plan_closing(self.reason, date=Date.to_date('2026-03-31'))
+        self.assertRecordValues(order, [{'subscription_state': 'closing', 'mrr': 0.0}])
+        with freeze_time('2026-02-01 10:00:00'):
+            self._run_cron(LIFECYCLE_CRON)
+        self.assertRecordValues(order, [{
+            'subscription_state': 'closing', 'mrr': 30.0, 'next_invoice_date': Date.to_date('2026-02-01')}])
+        self._assert_ledgers_hold(order)
+
+    def test_pausing_and_resuming_are_told_in_emails(self):
+        order = self._create_order()
+        self._flush_tracking()
+        order.action_confirm()
+        self._flush_tracking()
+        self._pause(order)
+        self._flush_tracking()
+        order._resume_subscriptions()
+        self._flush_tracking()
+        subjects = [subject for subject in order.message_ids.mapped('subject') if subject]
+        self.assertEqual(sorted(subjects), sorted([
+            f"Your subscription {order.name}", f"Your subscription {order.name} is paused",
+            f"Your subscription {order.name} goes on"]))

@@ -1,0 +1,72 @@
+from datetime import timedelta
+
+from odoo import api, fields, models
+from odoo.exceptions import UserError
+
+
+class SubscriptionPause(models.TransientModel):
+    """Asks from when until when subscriptions pause; of paused ones, until when they stay so."""
+
+    _name = 'subscription.pause'
+    _inherit = ['subscription.dialog.mixin']
+    _description = "Pause Subscriptions"
+
+    pause_when = fields.Selection(
+        selection=[('now', "Today"), ('period_end', "After the current period"), ('date', "On a date")],
+        string="From",
+        required=True,
+        default='now',
+    )
+    pause_from = fields.Date(string="First Day Paused")
+    pause_until = fields.Date(
+        string="Resume On", help="The first day which is served again. Empty: until somebody resumes it.")
+    is_begun = fields.Boolean(compute='_compute_is_begun')
+
+    # === COMPUTE METHODS === #
+
+    @api.depends('order_ids')
+    def _compute_is_begun(self):
+        for wizard in self:
+            wizard.is_begun = all(order._is_paused() for order in wizard._get_orders())
+
+    @api.depends('order_ids', 'pause_when', 'pause_from', 'pause_until')
+    def _compute_preview(self):
+        """Override to follow the choices of the dialog."""
+        return super()._compute_preview()
+
+    # === ACTION METHODS === #
+
+    def action_pause(self):
+        """Pause the subscriptions, or plan their pause.
+
+        :return: an action which closes the dialog
+        :rtype: dict
+        :raise UserError: when one of them can't be paused on these days
+        """
+        self.ensure_one()
+        self.order_ids.check_access('write')
+        self.order_ids._check_states(self.env._("paused"), ('progress', 'paused'))
+        if self.pause_when == 'date' and not self.pause_from and not self.is_begun:
+            raise UserError(self.env._("Choose the first day on which the subscriptions pause."))
+        for day, orders in self.order_ids.grouped(self._get_first_day).items():
+            orders._pause_subscriptions(day, self.pause_until or None)
+        return {'type': 'ir.actions.act_window_close'}
+
+    # === TOOLING === #
+
+    def _get_first_day(self, order):
+        """Return the first day on which a subscription pauses, by the choices of the dialog.
+
+        :param sale.order order: one of the subscriptions
+        :rtype: datetime.date
+        """
+        self.ensure_one()
+        if order._is_paused():
+            return order.paused_from
+        if self.pause_when == 'period_end':
+            return order._get_current_period_end() + timedelta(days=1)
+        return (self.pause_when == 'date' and self.pause_from) or order._subscription_today()
+
+    def _get_preview_of(self, order):
+        """Override to say what pausing does."""
+        return order._get_pause_preview(self._get_first_day(order), self.pause_until or None)
