@@ -4,6 +4,11 @@ from . import subscription_stage
 from . import subscription_plan
 from . import subscription_period
 from . import subscription_event
+from . import subscription_price_index
+from . import subscription_indexation_work_mixin
+from . import subscription_indexation
+from . import subscription_indexation_line
+from . import subscription_price_change
 from . import subscription_run_guard_mixin
 from . import subscription_run_work_mixin
 from . import subscription_billing_run
@@ -25,6 +30,7 @@ from . import subscription_billing_mixin
 from . import subscription_preview_mixin
 from . import subscription_schedule_mixin
 from . import subscription_change_mixin
+from . import subscription_price_mixin
 # Extensions of the host.
 from . import res_company
 from . import res_config_settings
