@@ -9,11 +9,14 @@ from . import test_consolidation
 from . import test_credit
 from . import test_first_invoice
 from . import test_host
+from . import test_indexation
+from . import test_indexation_tools
 from . import test_lifecycle
 from . import test_metrics
 from . import test_metrics_ledger
 from . import test_payment
 from . import test_portal
+from . import test_price_update
 from . import test_proration
 from . import test_recurrence
 from . import test_settings
