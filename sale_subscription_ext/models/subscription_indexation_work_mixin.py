@@ -144,6 +144,7 @@ class SubscriptionIndexationWorkMixin(models.AbstractModel):
         :param orders: subscriptions in the scope
         """
         self.ensure_one()
+        orders.order_line.mapped('tax_ids')  # the host reads these line by line
         reasons = self._get_order_reasons(orders)
         changes = self._prepare_changes(orders.filtered(lambda order: order not in reasons), self._get_rate())
         reasons |= self._get_repeated_reasons(changes)
@@ -234,9 +235,8 @@ class SubscriptionIndexationWorkMixin(models.AbstractModel):
         self.ensure_one()
         lines = order.order_line._get_served_lines().filtered('next_period_start')
         if self.product_category_ids:
-            paths = self.product_category_ids.mapped('parent_path')
-            lines = lines.filtered(
-                lambda line: any(line.product_id.categ_id.parent_path.startswith(path) for path in paths))
+            paths = tuple(self.product_category_ids.mapped('parent_path'))
+            lines = lines.filtered(lambda line: (line.product_id.categ_id.parent_path or '').startswith(paths))
         return lines
 
     def _prepare_changes(self, orders, rate):

@@ -106,7 +106,7 @@ class SubscriptionPriceChange(models.Model):
         outdated._log(lambda change: change.env._(
             "The line was changed meanwhile, so its price stays: %(change)s", change=change._get_text()))
         outdated.state = 'cancel'
-        outdated.indexation_line_id._update_states()
+        (late | outdated).indexation_line_id._update_states()
         return current - late
 
     def _is_outdated(self):

@@ -1,4 +1,5 @@
 from datetime import date
+from unittest.mock import patch
 
 import psycopg2
 
@@ -41,7 +42,7 @@ class TestIndexation(SaleSubscriptionCommon):
         self._bill('2026-03-10')
         before = self.Event.search_count([]), monthly.write_date, monthly.message_ids.ids
         record = self._index(monthly | yearly, confirm=False)
-        self.assertRecordValues(record.line_ids.sorted('order_id'), [
+        self.assertRecordValues(record.line_ids.sorted('effective_date'), [
             {'old_amount': 30.0, 'new_amount': 33.0, 'mrr_change': 3.0, 'effective_date': date(2026, 4, 15)},
             {'old_amount': 120.0, 'new_amount': 132.0, 'mrr_change': 1.0, 'effective_date': date(2026, 9, 1)},
         ])
@@ -283,10 +284,19 @@ class TestIndexation(SaleSubscriptionCommon):
     def test_one_which_fails_does_not_stop_the_others(self):
         bad, good = (self._create_order(start_date='2026-03-01', confirm=True) for _index in range(2))
         record = self._index(bad | good)
-        self.cr.execute("UPDATE sale_order_line SET anchor_date = NULL WHERE order_id = %s", [bad.id])
-        self.env.invalidate_all()
-        with mute_logger('odoo.addons.sale_subscription_ext.models.subscription_indexation_work_mixin'):
+        Change = self.env.registry['subscription.price.change']
+        apply = Change._apply
+
+        def apply_unless_bad(changes):
+            if bad.id in changes.order_id.ids:
+                raise UserError("Something is wrong with it.")
+            return apply(changes)
+
+        with patch.object(Change, '_apply', apply_unless_bad), mute_logger(
+                'odoo.addons.sale_subscription_ext.models.subscription_indexation_work_mixin'):
             self._run_on('2026-04-01')
+        self.assertEqual(bad.recurring_total, 30.0)
+        self.assertIn("Something is wrong", bad.message_ids[0].body)
         self.assertEqual(good.recurring_total, 33.0)
         self.assertEqual(set(record.line_ids.mapped('state')), {'skipped', 'applied'})
 

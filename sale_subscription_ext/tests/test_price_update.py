@@ -43,8 +43,9 @@ class TestPriceUpdate(SaleSubscriptionCommon):
 
     def test_manual_prices_and_discounts_survive_unless_ticked(self):
         order = self._create_order(
-            {'product_id': self.service.id, 'price_unit': 25.0}, {'product_id': self.support.id, 'discount': 10.0},
-            start_date='2026-03-01', confirm=True)
+            self.service, {'product_id': self.support.id, 'discount': 10.0}, start_date='2026-03-01')
+        order.order_line[0].price_unit = 25.0
+        order.action_confirm()
         form = self._open(order)
         wizard = form.save()
         self.assertEqual(wizard.line_ids.mapped('is_manual'), [True, True])
@@ -81,16 +82,14 @@ class TestPriceUpdate(SaleSubscriptionCommon):
         self.assertEqual(self._get_ledger(order, 'amount'), [(30.0,), (30.0,)])
 
     def test_a_pricelist_of_the_plan_is_asked_with_todays_date(self):
-        order = self._create_order(start_date='2026-03-01', confirm=True)
-        self.env['product.pricelist.item'].create({
-            'pricelist_id': order.pricelist_id.id or self.env['product.pricelist'].create({'name': "P"}).id,
+        pricelist = self.env['product.pricelist'].create({'name': "Retail", 'item_ids': [Command.create({
             'applied_on': '1_product', 'product_tmpl_id': self.service.product_tmpl_id.id,
             'plan_id': self.monthly.id, 'compute_price': 'fixed', 'fixed_price': 28.0, 'date_start': '2026-04-01',
-        })
+        })]})
+        order = self._create_order(start_date='2026-03-01', confirm=True, pricelist_id=pricelist.id)
+        self.assertEqual(order.recurring_total, 30.0)
         with freeze_time('2026-04-02 10:00:00'):
-            order.pricelist_id = order.pricelist_id or self.env['product.pricelist'].search([('name', '=', "P")])
-            wizard = self._open(order).save()
-        self.assertEqual(wizard.line_ids.new_price_unit, 28.0)
+            self.assertEqual(self._open(order).save().line_ids.new_price_unit, 28.0)
 
     def test_only_who_may_change_the_subscription_updates_its_prices(self):
         order = self._create_order(start_date='2026-03-01', confirm=True, user_id=self.env.user.id)
@@ -100,6 +99,7 @@ class TestPriceUpdate(SaleSubscriptionCommon):
             with self.subTest(user=user.login), self.assertRaises(AccessError), mute_logger(
                     'odoo.addons.base.models.ir_rule', 'odoo.addons.base.models.ir_model'):
                 order.with_user(user).action_update_subscription_prices()
+                self.env['subscription.price.update'].with_user(user).create({'order_ids': order.ids})
         order.user_id = own
         self.service.list_price = 33.0
         mine = order.with_user(own)
