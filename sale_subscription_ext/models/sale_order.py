@@ -40,6 +40,7 @@ class SaleOrder(models.Model):
         'subscription.payment.mixin',
         'subscription.preview.mixin',
         'subscription.metrics.mixin',
+        'subscription.price.mixin',
     ]
 
     _next_invoice_date_idx = models.Index(

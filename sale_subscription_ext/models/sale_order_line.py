@@ -9,6 +9,7 @@ class SaleOrderLine(models.Model):
     _name = 'sale.order.line'
     _inherit = [
         'sale.order.line',
+        'subscription.line.price.mixin',
         'subscription.schedule.mixin',
         'subscription.line.start.mixin',
         'subscription.line.proration.mixin',

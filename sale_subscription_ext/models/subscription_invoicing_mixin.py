@@ -95,6 +95,7 @@ class SubscriptionInvoicingMixin(models.AbstractModel):
         :raise SubscriptionParked: when what is due can't be right
         """
         self._check_obstacles()
+        self._apply_due_prices(date)
         lines = (self.order_line if lines is None else lines).filtered('anchor_date')
         open_rows = lines._get_open_rows()
         ledger_quantities = lines._get_ledger_quantities()

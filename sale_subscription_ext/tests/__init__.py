@@ -13,6 +13,8 @@ from . import test_consolidation
 from . import test_credit
 from . import test_first_invoice
 from . import test_host
+from . import test_indexation
+from . import test_indexation_tools
 from . import test_lifecycle
 from . import test_closing
 from . import test_pause
@@ -27,6 +29,7 @@ from . import test_metrics_ledger
 from . import test_payment
 from . import test_payment_life
 from . import test_portal
+from . import test_price_update
 from . import test_proration
 from . import test_proration_ledger
 from . import test_recurrence
