@@ -18,6 +18,7 @@ from .strategies import slow
 
 DAY = date(2026, 1, 31)
 BATCH_MODULE = 'odoo.addons.sale_subscription_ext.models.subscription_move_batch_mixin'
+POST_MODULE = 'odoo.addons.sale_subscription_ext.models.subscription_move_post_mixin'
 
 # What differs between two runs which do the same.
 DIFFERENT = {'id', 'create_date', 'write_date', 'access_token', 'message_id', 'mail_message_id', 'move_id'}
@@ -253,6 +254,26 @@ class TestBillingSetWise(SaleSubscriptionCommon):
         with self._spy() as completed:
             order.sudo()._bill_locked(DAY)
         self.assertFalse(completed)
+
+    def test_an_addon_with_its_own_numbers_or_messages_is_asked_for_each_invoice(self):
+        """Where a module which isn't known has its own version, numbers and messages come one by one."""
+        orders = self.Order.concat(*(self._create_ordinary_contract() for _order in range(3)))
+        Move = self.env.registry['account.move']
+        one_by_one = []
+        set_next_sequence = Move._set_next_sequence
+        post = Move.message_post_with_source
+        with (
+            patch(f'{POST_MODULE}.NUMBER_MODULES', frozenset({'sale_subscription_ext'})),
+            patch(f'{POST_MODULE}.CHATTER_MODULES', frozenset({'sale_subscription_ext'})),
+            patch.object(Move, '_set_next_sequence', lambda move: (
+                one_by_one.append('number') or set_next_sequence(move))),
+            patch.object(Move, 'message_post_with_source', lambda move, *args, **kwargs: (
+                one_by_one.append('message') or post(move, *args, **kwargs))),
+        ):
+            moves = orders.sudo()._bill_locked(DAY)
+        self.assertEqual(Counter(one_by_one), {'number': 3, 'message': 3})
+        numbers = moves.sorted('sequence_number').mapped('sequence_number')
+        self.assertEqual(numbers, list(range(numbers[0], numbers[0] + 3)))
 
     @slow
     @given(specs=st.lists(ORDER, min_size=1, max_size=3), rounding=st.sampled_from(
