@@ -96,7 +96,9 @@ class TestIndexation(SaleSubscriptionCommon):
 
     def test_an_index_table_decides_within_floor_and_cap(self):
         index = self.env['subscription.price.index'].create({'name': "CPI", 'value_ids': [
-            Command.create({'month': '2025-01-20', 'value': 118.6}), Command.create({'month': '2026-01-01', 'value': 121.4})]})
+            Command.create({'month': '2025-01-20', 'value': 118.6}),
+            Command.create({'month': '2026-01-01', 'value': 121.4}),
+        ]})
         order = self._create_order(start_date='2026-03-01', confirm=True)
         values = {'method': 'index', 'index_id': index.id, 'base_month': '2025-01-31', 'reference_month': '2026-01-15'}
         for limits, expected in (
@@ -111,7 +113,8 @@ class TestIndexation(SaleSubscriptionCommon):
 
     def test_an_amount_is_added_to_each_price_in_its_currency_only(self):
         order = self._create_order(
-            {'product_id': self.service.id, 'product_uom_qty': 2, 'discount': 10}, start_date='2026-03-01', confirm=True)
+            {'product_id': self.service.id, 'product_uom_qty': 2, 'discount': 10},
+            start_date='2026-03-01', confirm=True)
         record = self._index(order, confirm=False, method='amount', amount=2.5)
         self.assertEqual(record.line_ids.new_amount, 58.5)
         euro = self.env.ref('base.EUR') if self.currency.name != 'EUR' else self.env.ref('base.USD')
@@ -289,7 +292,7 @@ class TestIndexation(SaleSubscriptionCommon):
 
         def apply_unless_bad(changes):
             if bad.id in changes.order_id.ids:
-                raise UserError("Something is wrong with it.")
+                raise ValueError("Something is wrong with it.")
             return apply(changes)
 
         with patch.object(Change, '_apply', apply_unless_bad), mute_logger(
