@@ -117,7 +117,7 @@ class SubscriptionIndexation(models.Model):
     applied_count = fields.Integer(string="Applied", compute='_compute_counts')
     skipped_count = fields.Integer(string="Left Out", compute='_compute_counts')
     line_count = fields.Integer(string="Subscriptions Count", compute='_compute_counts')
-    totals = fields.Char(string="MRR", compute='_compute_counts')
+    totals = fields.Char(string="MRR Change", compute='_compute_counts')
 
     # === COMPUTE METHODS === #
 

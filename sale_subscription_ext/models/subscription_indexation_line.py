@@ -34,8 +34,8 @@ class SubscriptionIndexationLine(models.Model):
     change_ids = fields.One2many(
         comodel_name='subscription.price.change', inverse_name='indexation_line_id', string="Prices", readonly=True)
     old_amount = fields.Monetary(
-        string="Recurring Now", aggregator=None, help="What a period of the subscription's plan costs, without taxes.")
-    new_amount = fields.Monetary(string="Recurring Then", aggregator=None)
+        string="Now", aggregator=None, help="What a period of the subscription's plan costs, without taxes.")
+    new_amount = fields.Monetary(string="Then", aggregator=None)
     mrr_change = fields.Monetary(string="MRR Change", aggregator=None, help="Of all lines, in the order's currency.")
     effective_date = fields.Date(string="From", help="The first day at the new price.")
     announce_date = fields.Date(string="Announce On")

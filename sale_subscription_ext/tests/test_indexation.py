@@ -113,8 +113,8 @@ class TestIndexation(SaleSubscriptionCommon):
 
     def test_an_amount_is_added_to_each_price_in_its_currency_only(self):
         order = self._create_order(
-            {'product_id': self.service.id, 'product_uom_qty': 2, 'discount': 10}, start_date='2026-03-01',
-            confirm=True)
+            {'product_id': self.service.id, 'product_uom_qty': 2, 'discount': 10},
+            start_date='2026-03-01', confirm=True)
         record = self._index(order, confirm=False, method='amount', amount=2.5)
         self.assertEqual(record.line_ids.new_amount, 58.5)
         euro = self.env.ref('base.EUR') if self.currency.name != 'EUR' else self.env.ref('base.USD')
@@ -292,7 +292,7 @@ class TestIndexation(SaleSubscriptionCommon):
 
         def apply_unless_bad(changes):
             if bad.id in changes.order_id.ids:
-                raise UserError("Something is wrong with it.")
+                raise ValueError("Something is wrong with it.")
             return apply(changes)
 
         with patch.object(Change, '_apply', apply_unless_bad), mute_logger(

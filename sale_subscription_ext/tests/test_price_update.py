@@ -11,7 +11,7 @@ class TestPriceUpdate(SaleSubscriptionCommon):
 
     def _open(self, orders):
         action = orders.action_update_subscription_prices()
-        return Form(self.env[action['res_model']].with_context(action['context']))
+        return Form(self.env[action['res_model']].with_context(**action['context']))
 
     def test_a_dialog_compares_prices_with_the_pricelist_now(self):
         order = self._create_order(self.service, self.support, start_date='2026-03-01', confirm=True)
@@ -104,7 +104,7 @@ class TestPriceUpdate(SaleSubscriptionCommon):
         self.service.list_price = 33.0
         mine = order.with_user(own)
         action = mine.action_update_subscription_prices()
-        wizard = Form(mine.env[action['res_model']].with_context(action['context'])).save()
+        wizard = Form(mine.env[action['res_model']].with_context(**action['context'])).save()
         wizard.action_apply()
         self.assertEqual(order.recurring_total, 33.0)
 
