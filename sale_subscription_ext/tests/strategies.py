@@ -3,7 +3,7 @@
 import os
 from datetime import date
 
-from hypothesis import settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 
 from odoo.addons.sale_subscription_ext.tools.recurrence import occurrence
@@ -12,6 +12,12 @@ LONG = os.environ.get('SUBSCRIPTION_LONG_TESTS') == '1'
 
 # The same 200 examples each time, so that a red build stays red; 5000 new ones on demand.
 thorough = settings(deadline=None, database=None, derandomize=not LONG, max_examples=5000 if LONG else 200)
+
+# Whole lives of contracts: two minutes in the suite, hours on demand.
+lives = settings(
+    thorough, max_examples=60, stateful_step_count=20, derandomize=False,
+    phases=(Phase.explicit, Phase.generate), report_multiple_bugs=False,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much])
 
 # 1900 and 2100 are no leap years, 2000 is.
 dates = st.dates(date(1890, 1, 1), date(2110, 12, 31))
