@@ -10,7 +10,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from . import commands, hosttests, lint, run, testing
+from . import bench, commands, hosttests, lint, run, testing
 from .ui import Problem, complain, from_os_error, say
 
 EPILOG = """\
@@ -62,6 +62,9 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help=f"the CSV file (default: {os.path.relpath(commands.TELCO_FILE)})",
     )
+    command = add("bench", "measure how fast the addon works, in ratios to a named reference of the same run")
+    command.add_argument("name", choices=sorted(bench.BENCHMARKS), help="what is measured")
+    command.add_argument("--scale", action="store_true", help="up to 20,000 contracts as well, which takes an hour")
     add("tests-of-host", "run Odoo's own tests of the modules we extend, and list the failures that are not known")
     add("stop", "stop every Odoo and PostgreSQL that ./dev started here")
     add("clean", "stop everything, and remove the databases and the folder .host")
@@ -78,6 +81,8 @@ def _dispatch(options: argparse.Namespace, rest: list[str]) -> int:
         return commands.shell(options.database or run.default_database())
     if options.command == "telco":
         return commands.telco(options.file)
+    if options.command == "bench":
+        return bench.bench(options.name, scale=options.scale)
     simple = {
         "lint": lint.lint,
         "i18n": commands.i18n,

@@ -11,6 +11,7 @@
         'security/res_groups.xml',
         'security/ir.model.access.csv',
         'security/ir_rules.xml',
+        'security/subscription_price_rules.xml',
         # Record data; e-mail templates come before the stages which send them.
         'data/mail_template_data.xml',
         'data/subscription_stage_data.xml',
@@ -18,9 +19,11 @@
         'data/subscription_close_reason_data.xml',
         'data/mail_activity_type_data.xml',
         'data/ir_cron_data.xml',
+        'data/subscription_indexation_data.xml',
         # Wizard views, before the views whose buttons open them.
         'wizard/subscription_change_day_views.xml',
         'wizard/subscription_close_views.xml',
+        'wizard/subscription_price_update_views.xml',
         'wizard/subscription_start_views.xml',
         'wizard/subscription_hand_over_views.xml',
         'wizard/subscription_pause_views.xml',
@@ -30,6 +33,9 @@
         'views/subscription_event_views.xml',
         'views/subscription_billing_run_line_views.xml',
         'views/subscription_billing_run_views.xml',
+        'views/subscription_price_index_views.xml',
+        'views/subscription_indexation_line_views.xml',
+        'views/subscription_indexation_views.xml',
         'views/subscription_stage_views.xml',
         'views/subscription_close_reason_views.xml',
         'views/product_pricelist_item_views.xml',
@@ -39,6 +45,7 @@
         'views/sale_order_views.xml',
         'views/subscription_amendment_views.xml',
         'views/subscription_views.xml',
+        'views/sale_order_price_views.xml',
         'views/res_config_settings_views.xml',
         # QWeb templates.
         'report/sale_order_templates.xml',
@@ -52,6 +59,7 @@
         'demo/res_partner_demo.xml',
         'demo/sale_order_demo.xml',
         'demo/subscription_history_demo.xml',
+        'demo/subscription_indexation_demo.xml',
     ],
     'assets': {
         'web.assets_tests': [

@@ -5,6 +5,11 @@ from . import subscription_plan
 from . import subscription_credit_mixin
 from . import subscription_period
 from . import subscription_event
+from . import subscription_price_index
+from . import subscription_indexation_work_mixin
+from . import subscription_indexation
+from . import subscription_indexation_line
+from . import subscription_price_change
 from . import subscription_run_guard_mixin
 from . import subscription_run_work_mixin
 from . import subscription_billing_run
@@ -44,6 +49,10 @@ from . import subscription_amendment_line_mixin
 from . import subscription_amendment_mixin
 from . import subscription_amendment_apply_mixin
 from . import subscription_amendment_preview_mixin
+from . import subscription_move_batch_mixin
+from . import subscription_move_line_batch_mixin
+from . import subscription_move_post_mixin
+from . import subscription_price_mixin
 # Extensions of the host.
 from . import res_company
 from . import res_config_settings

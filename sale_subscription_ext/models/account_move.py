@@ -1,16 +1,80 @@
-from odoo import fields, models
+from odoo import api, fields, models
 from odoo.exceptions import UserError
 
 
 class AccountMove(models.Model):
     _name = 'account.move'
-    _inherit = ['account.move', 'subscription.refund.mixin']
+    _inherit = [
+        'account.move', 'subscription.move.batch.mixin', 'subscription.move.post.mixin', 'subscription.refund.mixin']
 
     subscription_billing_run_id = fields.Many2one(
         comodel_name='subscription.billing.run', string="Billing Run", copy=False, readonly=True,
         index='btree_not_null', ondelete='set null')
     # Salespeople may read their invoices but no payments: without this, the form fails on the count.
     payment_count = fields.Integer(compute_sudo=True)
+
+    # === COMPUTE METHODS === #
+
+    def _compute_name(self):
+        """Override of `account` to number the invoices of a billing run together."""
+        together = self._filter_numbered_together()
+        result = super(AccountMove, self - together)._compute_name()
+        together._number_together()
+        return result
+
+    def _compute_tax_country_id(self):
+        """Override of `account`, which calls it by itself: its values aren't written one by one then."""
+        with self.env.protecting([self._fields['tax_country_id']], self):
+            return super()._compute_tax_country_id()
+
+    # === CRUD METHODS === #
+
+    @api.model_create_multi
+    def create(self, vals_list):
+        """Override of `account` to create the invoices of a billing run with all their journal items.
+
+        The context key `sale_subscription_ext_set_wise` asks for it.
+        """
+        if not self._is_set_wise() or not self._is_sync_replaceable():
+            return super().create(vals_list)
+        completed = self._complete_invoices(vals_list)
+        is_logged = not (self.env.context.get('tracking_disable') or self.env.context.get('mail_create_nolog'))
+        log_together = is_logged and self._is_logged_together()
+        moves = super(AccountMove, self.with_context(
+            sale_subscription_ext_complete=True,
+            skip_invoice_sync=True, skip_invoice_line_sync=True, skip_analytic_sync=True,
+            mail_create_nolog=log_together or not is_logged,
+        )).create([vals for vals in completed if vals]).with_env(self.env)
+        moves.line_ids._keep_given_totals()
+        if log_together:
+            moves._log_creation()
+        others = super().create([
+            vals for vals, is_complete in zip(vals_list, completed, strict=True) if not is_complete])
+        created, created_by_host = iter(moves), iter(others)
+        return self.union(*(next(created if is_complete else created_by_host) for is_complete in completed))
+
+    def write(self, vals):
+        """Override of `account`: the invoices of a billing run are new, so that nothing of them is tracked, and
+        complete, so that posting changes no amount.
+        """
+        is_posting = vals.keys() == {'state', 'posted_before'}
+        if not is_posting or not self._is_set_wise() or not self._is_sync_replaceable():
+            return super().write(vals)
+        return super(AccountMove, self.with_context(mail_notrack=True, skip_invoice_sync=True)).write(vals)
+
+    def _add_precomputed_values(self, vals_list):
+        """Override of `base`: of a complete sales document, nothing which is computed before it is stored depends on
+        its journal items.
+        """
+        if not self._is_complete():
+            return super()._add_precomputed_values(vals_list)
+        items = [vals.pop('line_ids', None) for vals in vals_list]
+        try:
+            return super()._add_precomputed_values(vals_list)
+        finally:
+            for vals, commands in zip(vals_list, items, strict=True):
+                if commands is not None:
+                    vals['line_ids'] = commands
 
     # === ACTION METHODS === #
 

@@ -5,7 +5,8 @@ LEDGER_FIELDS = frozenset({'quantity', 'price_unit', 'discount', 'tax_ids'})
 
 
 class AccountMoveLine(models.Model):
-    _inherit = 'account.move.line'
+    _name = 'account.move.line'
+    _inherit = ['account.move.line', 'subscription.move.line.batch.mixin']
 
     service_start_date = fields.Date(string="Service From", help="The first day of the billed service period.")
     service_end_date = fields.Date(string="Service To", help="The last day of the billed service period.")
@@ -26,6 +27,23 @@ class AccountMoveLine(models.Model):
         """Override of `account`: the periods of a line deleted from a draft are due again."""
         self._reopen_subscription_periods()
         return super().unlink()
+
+    def _add_precomputed_values(self, vals_list):
+        """Override of `base` to complete the journal items of a billing run together."""
+        known = []
+        if self.env['account.move']._is_complete():
+            known = self._add_batch_values(vals_list)
+        try:
+            return super()._add_precomputed_values(vals_list)
+        finally:
+            for vals, names in known:
+                vals.setdefault('__precomputed__', set()).update(self._fields[name] for name in names)
+
+    def _check_company(self, fnames=None):
+        """Override of `base` to check what the journal items of a billing run have in common once."""
+        if self.env['account.move']._is_set_wise() and len(self) > 1:
+            return super(AccountMoveLine, self._filter_distinct_for_company())._check_company(fnames)
+        return super()._check_company(fnames)
 
     # === BUSINESS METHODS === #
 

@@ -40,6 +40,7 @@ class SaleOrder(models.Model):
         'subscription.payment.mixin',
         'subscription.preview.mixin',
         'subscription.metrics.mixin',
+        'subscription.price.mixin',
     ]
 
     _next_invoice_date_idx = models.Index(
@@ -137,7 +138,8 @@ class SaleOrder(models.Model):
             elif order.state in ('draft', 'sent'):
                 order.subscription_state = order._get_quotation_state() if order.is_subscription else False
             else:
-                order.subscription_state = order.subscription_state
+                # An order in a form which isn't saved is in the state of the stored one.
+                order.subscription_state = (order._origin or order).subscription_state
 
     @api.depends('subscription_state')
     def _compute_stage_id(self):
@@ -371,12 +373,18 @@ class SaleOrder(models.Model):
         return result
 
     def _find_mail_template(self):
-        """Override of `sale` to offer renewals in words of their own."""
+        """Override of `sale` to offer renewals and changes in words of their own."""
         self.ensure_one()
-        is_offer = self.subscription_state == 'renewal' and self.state != 'sale'
-        template = is_offer and not self.env.context.get('proforma') and self.env.ref(
-            'sale_subscription_ext.mail_template_subscription_renewal', raise_if_not_found=False)
+        is_offer = self.state in ('draft', 'sent') and not self.env.context.get('proforma')
+        template = is_offer and self._get_offer_template()
         return template or super()._find_mail_template()
+
+    def _get_confirmation_template(self):
+        """Override of `sale` to confirm changes in words of their own: their total isn't what is paid."""
+        self.ensure_one()
+        template = self.amendment_type and self.env.ref(
+            'sale_subscription_ext.mail_template_subscription_changed', raise_if_not_found=False)
+        return template or super()._get_confirmation_template()
 
     # === TOOLING === #
 

@@ -9,6 +9,7 @@ class SaleOrderLine(models.Model):
     _name = 'sale.order.line'
     _inherit = [
         'sale.order.line',
+        'subscription.line.price.mixin',
         'subscription.schedule.mixin',
         'subscription.line.start.mixin',
         'subscription.line.proration.mixin',
@@ -135,8 +136,10 @@ class SaleOrderLine(models.Model):
         self -= amendment
         recurring = self.filtered('is_recurring')
         open_rows = recurring._get_open_rows()
+        today = {company: company._get_subscription_today() for company in recurring.company_id}
         for line in recurring:
-            line.qty_to_invoice = line._get_due_quantity(open_rows.get(line, ()))
+            line.qty_to_invoice = line._get_due_quantity(
+                today.get(line.company_id), open_rows.get(line, ()))
         return super(SaleOrderLine, self - recurring)._compute_qty_to_invoice()
 
     @api.depends('is_recurring')
@@ -286,15 +289,16 @@ class SaleOrderLine(models.Model):
             [('order_line_id', 'in', self._origin.ids), ('state', '=', 'open')], order='date_start, id')
         return {line.sudo(self.env.su): line_rows for line, line_rows in rows.grouped('order_line_id').items()}
 
-    def _get_due_quantity(self, open_rows):
-        """Return the quantity of all periods which are due today.
+    def _get_due_quantity(self, day, open_rows):
+        """Return the quantity of all periods which are due on a day.
 
+        :param datetime.date day: today, where the company is
         :param open_rows: see `_get_open_rows`
         :rtype: float
         """
         self.ensure_one()
         is_contract = self.order_id.subscription_state not in (False, 'draft')
-        due = self._get_due_periods(self.order_id._subscription_today(), open_rows) if is_contract else []
+        due = self._get_due_periods(day, open_rows) if is_contract else []
         if due and self._is_billed_by_delivery():
             rows = self.env['subscription.period'].union(*(period.row for period in due))
             unbilled = self._get_period_quantity(self._get_ledger_quantities()[self]) if len(rows) < len(due) else 0.0

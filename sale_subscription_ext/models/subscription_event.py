@@ -24,6 +24,7 @@ class SubscriptionEvent(models.Model):
     mrr_change_order = fields.Monetary(
         string="MRR Change in Order Currency", currency_field='currency_id', aggregator=None)
     mrr_change = fields.Monetary(string="MRR Change", currency_field='company_currency_id')
+    is_price_change = fields.Boolean(string="Price Change", help="Another price and not another quantity caused it.")
     contract_change = fields.Integer(string="Contracts Change")
     customer_change = fields.Integer(string="Customers Change")
 

@@ -71,19 +71,15 @@ class SubscriptionInvoicingMixin(models.AbstractModel):
         self.order_line.mapped('invoice_lines')
         vals_list = [
             invoice.vals for invoice in self._prepare_consolidated_invoices(rows_by_order, date, post)]
-        moves = self._create_account_invoices(vals_list, final=True)
+        set_wise = self.with_context(sale_subscription_ext_set_wise=True)
+        moves = set_wise._create_account_invoices(vals_list, final=True).with_env(self.env)
         # As the host does it: only an invoice which exists knows whether it is one.
         moves.filtered(lambda move: move.currency_id.compare_amounts(move.amount_total, 0.0) < 0) \
             .action_switch_move_type()
         rows = self.env['subscription.period'].union(*(
             rows for by_date in rows_by_order.values() for rows in by_date.values()))
         rows.filtered('invoice_line_id')._set_billed()
-        for move in moves:
-            move.message_post_with_source(
-                'mail.message_origin_link',
-                render_values={'self': move, 'origin': move.line_ids.sale_line_ids.order_id},
-                subtype_xmlid='mail.mt_note',
-            )
+        moves._log_origin()
         if post:
             # Numbers come last: they are what workers wait for each other for.
             self._issue_invoices(moves)
@@ -99,10 +95,11 @@ class SubscriptionInvoicingMixin(models.AbstractModel):
         :raise SubscriptionParked: when what is due can't be right
         """
         self._check_obstacles()
+        self._apply_due_prices(date)
         lines = (self.order_line if lines is None else lines).filtered('anchor_date')
         open_rows = lines._get_open_rows()
         ledger_quantities = lines._get_ledger_quantities()
-        entries, vals_list = [], []
+        entries, vals_list, next_starts = [], [], {}
         for order in self:
             day = date or order._subscription_today()
             due = [(line, period) for line in order.order_line & lines
@@ -114,7 +111,9 @@ class SubscriptionInvoicingMixin(models.AbstractModel):
                     vals = line._prepare_due_period(period, ledger_quantities[line])
                     ledger_quantities[line] += vals['quantity']
                     vals_list.append(vals)
-                    line.next_period_start = period.end
+                    next_starts[line] = period.end
+        for start, moved_on in self.env['sale.order.line'].concat(*next_starts).grouped(next_starts.get).items():
+            moved_on.next_period_start = start
         new_rows = iter(self.env['subscription.period'].create(vals_list))
         result = defaultdict(lambda: defaultdict(self.env['subscription.period'].browse))
         for order, period in entries:
@@ -186,8 +185,12 @@ class SubscriptionInvoicingMixin(models.AbstractModel):
         quantities = defaultdict(float)
         for row in rows:
             quantities[row.order_line_id.id] += row.quantity
-        for line in self.order_line.filtered('is_recurring'):
-            if line.qty_to_invoice != quantities[line.id]:
+        # For the host's choice of lines only: what is due is determined again when the rows are billed.
+        recurring = self.order_line.filtered('is_recurring')
+        field = recurring._fields['qty_to_invoice']
+        self.env.remove_to_compute(field, recurring)
+        with self.env.protecting([field], recurring):
+            for line in recurring:
                 line.qty_to_invoice = quantities[line.id]
         lines = self._get_invoiceable_lines(final=True)
         one_off = lines.filtered(
@@ -289,6 +292,6 @@ class SubscriptionInvoicingMixin(models.AbstractModel):
         """
         to_post = moves.filtered(lambda move: all(
             order._is_posting_invoices() for order in move.line_ids.sale_line_ids.order_id))
-        to_post._post(soft=False)
+        to_post.with_context(sale_subscription_ext_set_wise=True)._post(soft=False)
         to_post._reconcile_subscription_credits()
         to_post._queue_subscription_mails()

@@ -46,6 +46,18 @@ class SubscriptionMailMixin(models.AbstractModel):
         self.ensure_one()
         return bool(self.plan_id.send_mails and self.partner_id.email)
 
+    def _get_offer_template(self):
+        """Return the e-mail with which a quotation is sent that renews or changes a contract.
+
+        :return: nothing for any other quotation
+        :rtype: mail.template
+        """
+        self.ensure_one()
+        name = {'renewal': 'renewal', 'amendment': 'amendment'}.get(self.subscription_state)
+        template = name and self.env.ref(
+            f'sale_subscription_ext.mail_template_subscription_{name}', raise_if_not_found=False)
+        return template or self.env['mail.template']
+
     def _get_subscription_mail_options(self):
         """Return how the e-mails of a contract are posted.
 

@@ -15,7 +15,7 @@ class SubscriptionNoticeMixin(models.AbstractModel):
     # === COMPUTE METHODS === #
 
     @api.depends('subscription_state', 'state', 'renewal_date', 'paused_from', 'paused_until', 'close_date',
-                 'start_date', 'subscription_id')
+                 'start_date', 'subscription_id', 'amendment_ids.state', 'amendment_ids.applied_date', 'effective_date')
     @api.depends_context('lang')
     def _compute_subscription_notice(self):
         for order in self:
@@ -37,6 +37,15 @@ class SubscriptionNoticeMixin(models.AbstractModel):
                 name=waiting.name or '', day=format_date(self.env, self.renewal_date)))
         if self.subscription_state == 'closing':
             notices.append(self.env._("Ends with %(day)s.", day=format_date(self.env, self.end_date)))
+        notices += [
+            self.env._(
+                "%(name)s changes this subscription on %(day)s.",
+                name=amendment.name, day=format_date(self.env, amendment.effective_date))
+            for amendment in self.sudo().amendment_ids  # whoever may see them
+            if amendment.state == 'sale' and not amendment.applied_date
+        ]
+        if self.amendment_type and self.state == 'sale' and not self.applied_date:
+            notices.append(self.env._("Takes effect on %(day)s.", day=format_date(self.env, self.effective_date)))
         if self.paused_from:
             notices.append(self._get_pause_message())
         return notices

@@ -242,11 +242,11 @@ class SubscriptionPauseMixin(models.AbstractModel):
         lines = self.order_line._get_served_lines().filtered('next_period_start')
         first_day = max(min(lines.mapped('next_period_start'), default=today), today)
         stopped = self.paused_from if self._is_paused() else fields.Date.add(self.close_date, days=1)
-        return self.env._(
-            "served again from %(today)s on; nothing is billed for %(first)s – %(last)s; the next days to bill begin"
-            " on %(day)s",
-            today=format_date(self.env, today),
-            first=format_date(self.env, stopped),
-            last=format_date(self.env, max(fields.Date.subtract(today, days=1), stopped)),
-            day=format_date(self.env, first_day),
-        )
+        sentences = [self.env._("served again from %(today)s on", today=format_date(self.env, today))]
+        if stopped < today:
+            sentences.append(self.env._(
+                "nothing is billed for %(first)s – %(last)s", first=format_date(self.env, stopped),
+                last=format_date(self.env, fields.Date.subtract(today, days=1))))
+        sentences.append(
+            self.env._("the next days to bill begin on %(day)s", day=format_date(self.env, first_day)))
+        return '; '.join(sentences)

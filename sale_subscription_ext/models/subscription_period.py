@@ -196,16 +196,19 @@ class SubscriptionPeriod(models.Model):
 
     def _update_from_invoice_lines(self):
         """Take over what the invoice lines of billed rows really bill: a draft may have been edited."""
-        for period in self.filtered(lambda period: period.state == 'billed'):
-            invoice_line = period.invoice_line_id
-            # On a credit note a credit is positive and a charge negative: the other way round than in the ledger.
-            sign = -invoice_line.move_id.direction_sign
-            amount = sign * invoice_line.price_subtotal
-            if period.currency_id.compare_amounts(period.amount, amount):
-                period.amount = amount
-            if period.order_line_id._is_billed_by_delivery() and period.quantity != sign * invoice_line.quantity:
-                # What a reviewer took off is still to be billed.
-                period.quantity = sign * invoice_line.quantity
+        billed = self.filtered(lambda period: period.state == 'billed')
+        # Nothing depends on them: they are written together, when the transaction is flushed.
+        with self.env.protecting([self._fields['amount'], self._fields['quantity']], billed):
+            for period in billed:
+                invoice_line = period.invoice_line_id
+                # On a credit note a credit is positive and a charge negative: the other way round than in the ledger.
+                sign = -invoice_line.move_id.direction_sign
+                amount = sign * invoice_line.price_subtotal
+                if period.currency_id.compare_amounts(period.amount, amount):
+                    period.amount = amount
+                if period.order_line_id._is_billed_by_delivery() and period.quantity != sign * invoice_line.quantity:
+                    # What a reviewer took off is still to be billed.
+                    period.quantity = sign * invoice_line.quantity
 
     def _update_credited(self):
         """Determine whether posted credit notes of the invoice took whole periods back, quantity and amount."""

@@ -27,9 +27,11 @@ class SubscriptionTaxMixin(models.AbstractModel):
         :raise SubscriptionParked: when a line has an archived tax which was set by hand
         """
         fiscal_positions = self._get_determined_fiscal_positions()
+        served = self.order_line._get_served_lines()
+        served_by_order = served.grouped('order_id')
         for order in self:
             story = order._apply_fiscal_position(fiscal_positions[order])
-            lines = order.order_line._get_served_lines()
+            lines = served_by_order.get(order, served.browse()).with_prefetch(served.ids)
             changed = self.env['sale.order.line']
             taxes_by_line = lines._get_determined_taxes()
             for line in lines:
@@ -39,7 +41,7 @@ class SubscriptionTaxMixin(models.AbstractModel):
                     line.with_context(sale_subscription_ext_changing=True).write(
                         {'tax_ids': taxes.ids, 'determined_tax_ids': taxes.ids})
                     changed |= line
-            order._check_archived_taxes()
+            lines._check_archived_taxes()
             if changed:
                 order._record_mrr_movements(event_date={line: line.next_period_start for line in changed})
             if story:
@@ -77,20 +79,6 @@ class SubscriptionTaxMixin(models.AbstractModel):
             result[order] = cache[key]
         return result
 
-    def _check_archived_taxes(self):
-        """Refuse to bill with a tax which is no longer in use.
-
-        :raise SubscriptionParked: naming the line
-        """
-        self.ensure_one()
-        for line in self.order_line._get_served_lines():
-            if archived := line.tax_ids.filtered(lambda tax: not tax.active):
-                raise SubscriptionParked(self.env._(
-                    "%(product)s has the archived tax %(tax)s. Choose another tax on the product and on the line, then"
-                    " press Retry.",
-                    product=line.product_id.display_name, tax=archived[0].name,
-                ))
-
 
 class SubscriptionLineTaxMixin(models.AbstractModel):
     """Taxes of a line of a running contract."""
@@ -99,6 +87,19 @@ class SubscriptionLineTaxMixin(models.AbstractModel):
     _description = "Subscription Line Taxes"
 
     # === BUSINESS METHODS === #
+
+    def _check_archived_taxes(self):
+        """Refuse to bill with a tax which is no longer in use.
+
+        :raise SubscriptionParked: naming the line
+        """
+        for line in self:
+            if archived := line.tax_ids.filtered(lambda tax: not tax.active):
+                raise SubscriptionParked(self.env._(
+                    "%(product)s has the archived tax %(tax)s. Choose another tax on the product and on the line, then"
+                    " press Retry.",
+                    product=line.product_id.display_name, tax=archived[0].name,
+                ))
 
     def _remember_line_taxes(self):
         """Keep what the host determines for lines which begin to be served."""

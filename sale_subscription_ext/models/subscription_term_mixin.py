@@ -99,6 +99,8 @@ class SubscriptionTermMixin(models.AbstractModel):
         :rtype: datetime.date
         """
         self.ensure_one()
+        if self._is_on_trial():
+            return self._subscription_today()  # that is what a trial is for
         day = self._subscription_today() + timedelta(days=self.plan_id.notice_days)
         if self.commitment_end_date:
             day = max(day, self.commitment_end_date)

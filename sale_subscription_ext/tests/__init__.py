@@ -7,11 +7,14 @@ from . import test_billing_guard
 from . import test_billing_preview
 from . import test_billing_run
 from . import test_billing_run_rights
+from . import test_billing_set_wise
 from . import test_change
 from . import test_consolidation
 from . import test_credit
 from . import test_first_invoice
 from . import test_host
+from . import test_indexation
+from . import test_indexation_tools
 from . import test_lifecycle
 from . import test_closing
 from . import test_pause
@@ -24,7 +27,9 @@ from . import test_setup_fee
 from . import test_metrics
 from . import test_metrics_ledger
 from . import test_payment
+from . import test_payment_life
 from . import test_portal
+from . import test_price_update
 from . import test_proration
 from . import test_proration_ledger
 from . import test_random_lives

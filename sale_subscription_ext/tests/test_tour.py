@@ -6,6 +6,12 @@ from odoo.addons.sale_subscription_ext.tests.common import SaleSubscriptionCommo
 @tagged('post_install', '-at_install')
 class TestTour(SaleSubscriptionCommon, HttpCase):
 
+    def _create_running_for_tour(self):
+        self.env.user.write({'login': 'tourist', 'password': 'tourist'})
+        order = self._create_order(start_date='2026-01-01', confirm=True)
+        self._bill('2026-01-01', order)
+        return order
+
     def test_a_salesman_sells_bills_and_closes_a_subscription(self):
         self._create_plan("Tour Monthly", 1, 'month')
         self._create_service("Tour Hosting", 30.0, recurring_invoice=True)
@@ -22,11 +28,24 @@ class TestTour(SaleSubscriptionCommon, HttpCase):
     @freeze_time('2026-01-17 10:00:00')
     def test_a_salesman_sells_more_on_a_running_subscription(self):
         self._create_service("Tour Installation", 200.0)
-        self.env.user.login = 'tourist'
-        self.env.user.password = 'tourist'
-        order = self._create_order(start_date='2026-01-01', confirm=True)
-        self._bill('2026-01-01', order)
+        order = self._create_running_for_tour()
         self.start_tour(f'/odoo/subscriptions/{order.id}', 'sale_subscription_ext_upsell_tour', login='tourist')
         self.assertEqual(order.mrr, 90.0)
         self.assertEqual(order.invoice_ids.sorted('id')[-1].amount_untaxed, 229.03)
+        self._assert_ledgers_hold(order)
+
+    @freeze_time('2026-01-17 10:00:00')
+    def test_a_salesman_renews_a_running_subscription_at_another_price(self):
+        order = self._create_running_for_tour()
+        self.start_tour(f'/odoo/subscriptions/{order.id}', 'sale_subscription_ext_renew_tour', login='tourist')
+        self.assertEqual(str(order.renewal_date), '2026-02-01')
+        self.assertEqual(order.renewal_ids.order_line.price_unit, 36.0)
+        self._assert_ledgers_hold(order | order.renewal_ids)
+
+    @freeze_time('2026-01-17 10:00:00')
+    def test_a_salesman_closes_keeps_closes_and_reopens_a_subscription(self):
+        self.env['subscription.close.reason'].create({'name': "Tour Reason"})
+        order = self._create_running_for_tour()
+        self.start_tour(f'/odoo/subscriptions/{order.id}', 'sale_subscription_ext_close_tour', login='tourist')
+        self.assertRecordValues(order, [{'subscription_state': 'progress', 'mrr': 30.0, 'end_date': False}])
         self._assert_ledgers_hold(order)

@@ -1,3 +1,4 @@
 from . import recurrence
 from . import proration
 from . import metrics
+from . import indexation

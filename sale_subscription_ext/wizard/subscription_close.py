@@ -54,8 +54,8 @@ class SubscriptionClose(models.TransientModel):
     @api.depends('order_ids', 'close_when', 'close_on')
     def _compute_has_rest(self):
         for wizard in self:
-            served = wizard.order_ids.order_line._get_served_lines()
-            lasts = {order: wizard._get_last_day(order) for order in wizard.order_ids}
+            served = wizard._get_orders().order_line._get_served_lines()
+            lasts = {order: wizard._get_last_day(order) for order in wizard._get_orders()}
             wizard.has_unbilled = any(
                 day and day <= lasts[line.order_id] for line in served for day in [line.next_period_start])
             wizard.has_paid_rest = any(
@@ -67,7 +67,7 @@ class SubscriptionClose(models.TransientModel):
         for wizard in self:
             early = [
                 self.env._("%(name)s: %(day)s", name=order.name, day=format_date(self.env, earliest))
-                for order in wizard.order_ids
+                for order in wizard._get_orders()
                 if (earliest := order._get_customer_close_date()) > wizard._get_last_day(order)
             ]
             wizard.early_warning = self.env._(

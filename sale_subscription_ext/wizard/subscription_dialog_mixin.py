@@ -29,13 +29,20 @@ class SubscriptionDialogMixin(models.AbstractModel):
             items = Markup('').join(
                 Markup('<li><strong>{}</strong> {}: {}</li>').format(
                     order.name, order.partner_id.display_name, dialog._get_preview_of(order))
-                for order in dialog.order_ids[:PREVIEW_SIZE]
+                for order in dialog._get_orders()[:PREVIEW_SIZE]
             )
             if (rest := len(dialog.order_ids) - PREVIEW_SIZE) > 0:
                 items += Markup('<li>{}</li>').format(self.env._("… and %(count)s more", count=rest))
             dialog.preview = Markup('<ul class="mb-0 ps-3">{}</ul>').format(items)
 
     # === TOOLING === #
+
+    def _get_orders(self):
+        """Return the subscriptions as they are stored, also while the dialog isn't saved.
+
+        :rtype: sale.order
+        """
+        return self.order_ids._origin
 
     def _get_preview_of(self, order):
         """Return what will happen to a subscription; each dialog says it.

@@ -27,7 +27,7 @@ class SubscriptionPause(models.TransientModel):
     @api.depends('order_ids')
     def _compute_is_begun(self):
         for wizard in self:
-            wizard.is_begun = all(order._is_paused() for order in wizard.order_ids)
+            wizard.is_begun = all(order._is_paused() for order in wizard._get_orders())
 
     @api.depends('order_ids', 'pause_when', 'pause_from', 'pause_until')
     def _compute_preview(self):

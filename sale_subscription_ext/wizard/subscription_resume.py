@@ -15,7 +15,7 @@ class SubscriptionResume(models.TransientModel):
     @api.depends('order_ids')
     def _compute_is_reopening(self):
         for wizard in self:
-            wizard.is_reopening = all(order.subscription_state == 'closed' for order in wizard.order_ids)
+            wizard.is_reopening = all(order.subscription_state == 'closed' for order in wizard._get_orders())
 
     @api.depends('order_ids')
     def _compute_preview(self):

@@ -46,12 +46,6 @@ class GroupScene(Scene):
 
     set_up = SET_UP
 
-    def start_failing_worker(self, pause: float) -> Any:
-        """Start a billing worker for which some contracts are bad."""
-        worker = self.database.run_script(FAIL_SOME + WORKER, env={'PAUSE': str(pause)})
-        assert worker.stdout.readline() == 'ready\n', worker.stderr.read()
-        return worker
-
     def count_invoices(self) -> list[tuple]:
         """Return how many customers have which number of invoices and periods billed."""
         return self.select("""
@@ -69,7 +63,7 @@ class GroupScene(Scene):
 def test_workers_never_split_a_group(odoo_database: Any) -> None:
     """However many workers race, each group of contracts has one invoice for all that is due."""
     scene = GroupScene(odoo_database)
-    workers = [scene.start_worker(pause=0.3) for _worker in range(4 if LONG else 2)]
+    workers = scene.start_workers(4 if LONG else 2, pause=0.3)
     counts = [scene.finish(worker) for worker in workers]
     assert sum(counts) == GROUPS, counts
     assert all(counts), f"A worker had nothing to do: {counts}"
@@ -81,7 +75,7 @@ def test_workers_never_split_a_group(odoo_database: Any) -> None:
 def test_workers_never_split_a_group_with_a_bad_contract(odoo_database: Any) -> None:
     """Batches which fail are taken apart under the eyes of another worker, and groups stay together."""
     scene = GroupScene(odoo_database)
-    workers = [scene.start_failing_worker(pause=0.2) for _worker in range(2)]
+    workers = scene.start_workers(2, pause=0.2, script=FAIL_SOME + WORKER)
     for worker in workers:
         scene.finish(worker)
     bad = len(range(1, GROUPS * MEMBERS, 6))

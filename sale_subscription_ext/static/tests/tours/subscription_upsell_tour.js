@@ -21,7 +21,16 @@ registry.category("web_tour.tours").add("sale_subscription_ext_upsell_tour", {
             trigger: ".o_data_row .o_field_widget[name=product_uom_qty] input",
             run: "edit 3",
         },
+        ...tourUtils.clickSomewhereElse(),
+        {
+            content: "The line costs three times as much",
+            trigger: ".o_data_row .o_data_cell:contains(90.00)",
+        },
         ...tourUtils.addProduct("Tour Installation"),
+        {
+            content: "The product is priced",
+            trigger: ".o_data_row .o_field_widget[name=price_unit] input:value(200.00)",
+        },
         ...tourUtils.clickSomewhereElse(),
         {
             content: "What is due and what recurs is on the form: 2 × 14.52 and 200 at once, 90 each month",
