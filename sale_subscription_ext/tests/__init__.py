@@ -32,6 +32,7 @@ from . import test_portal
 from . import test_price_update
 from . import test_proration
 from . import test_proration_ledger
+from . import test_random_lives
 from . import test_recurrence
 from . import test_settings
 from . import test_start
