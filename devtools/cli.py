@@ -64,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     command = add("bench", "measure how fast the addon works, in ratios to a named reference of the same run")
     command.add_argument("name", choices=sorted(bench.BENCHMARKS), help="what is measured")
-    command.add_argument("--scale", action="store_true", help="up to 20,000 contracts as well, which takes an hour")
+    command.add_argument("--scale", action="store_true", help="bill up to 20,000 contracts instead: an hour")
     add("tests-of-host", "run Odoo's own tests of the modules we extend, and list the failures that are not known")
     add("stop", "stop every Odoo and PostgreSQL that ./dev started here")
     add("clean", "stop everything, and remove the databases and the folder .host")

@@ -73,8 +73,9 @@ class SubscriptionInvoicingMixin(models.AbstractModel):
             invoice.vals for invoice in self._prepare_consolidated_invoices(rows_by_order, date, post)]
         set_wise = self.with_context(sale_subscription_ext_set_wise=True)
         moves = set_wise._create_account_invoices(vals_list, final=True).with_env(self.env)
-        # As the host does it: only an invoice which exists knows whether it is one.
-        moves.filtered(lambda move: move.currency_id.compare_amounts(move.amount_total, 0.0) < 0) \
+        # As the host does it: only an invoice which exists knows whether it is one. Totals wait until it is posted.
+        with_credits = moves.filtered(lambda move: any(line.price_subtotal < 0 for line in move.invoice_line_ids))
+        with_credits.filtered(lambda move: move.currency_id.compare_amounts(move.amount_total, 0.0) < 0) \
             .action_switch_move_type()
         rows = self.env['subscription.period'].union(*(
             rows for by_date in rows_by_order.values() for rows in by_date.values()))

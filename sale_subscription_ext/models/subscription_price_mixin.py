@@ -84,6 +84,7 @@ class SubscriptionPriceMixin(models.AbstractModel):
             ('order_id', 'in', self.ids), ('state', '=', 'to_apply')])
         changes.filtered(
             lambda change: change.apply_date <= (date or change.order_id._subscription_today()))._apply()
+        self.order_line.sudo().mapped('price_change_ids')  # each period looks for what is decided for its line
 
     @api.model
     def _get_price_change_due_domain(self):
