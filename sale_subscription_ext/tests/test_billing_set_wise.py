@@ -5,7 +5,7 @@ from datetime import date
 from itertools import zip_longest
 from unittest.mock import patch
 
-from hypothesis import assume, given
+from hypothesis import given, reject
 from hypothesis import strategies as st
 
 from odoo.exceptions import UserError
@@ -201,7 +201,8 @@ class TestBillingSetWise(SaleSubscriptionCommon):
         except UserError:
             # The host fails by itself, for example at a mixed early discount with taxes rounded globally.
             expected = None
-        assume(expected)
+        if not expected:
+            reject()
         found = self._bill_and_read(orders, set_wise=True)
         for title, records in expected.items():
             only_host, only_ours = (
@@ -285,7 +286,8 @@ class TestBillingSetWise(SaleSubscriptionCommon):
             self.company.tax_calculation_rounding_method = rounding
             orders = self.Order.concat(*(self._create_contract(spec) for spec in specs))
             # Nothing is billed of what is free, and what would be negative is parked.
-            assume(all(order.recurring_total > 0 for order in orders))
+            if any(order.recurring_total <= 0 for order in orders):
+                reject()
             self._assert_same(orders)
         finally:
             savepoint.close(rollback=True)
