@@ -345,6 +345,11 @@ class SaleOrder(models.Model):
         """Override of `sale` to leave ended lines out of the totals."""
         return super()._get_priced_lines().filtered(lambda line: not line.end_date)
 
+    def _get_order_lines_to_report(self):
+        """Override of `sale` to leave what isn't served any more out of the customer's page and the PDF."""
+        today = self._subscription_today()
+        return super()._get_order_lines_to_report().filtered(lambda line: not line.end_date or line.end_date >= today)
+
     def _get_copiable_order_lines(self):
         """Override of `sale` to leave ended lines out of a copy, and what was sold once out of a renewal.
 

@@ -193,7 +193,7 @@ class SubscriptionAmendmentPreviewMixin(models.AbstractModel):
         text = self._get_due_text(preview.effective_date, preview.total)
         if preview.effective_date > self._subscription_today() and self.amendment_timing == 'now':
             return self.env._(
-                "%(due)s: it lowers the subscription, which takes effect with the next period", due=text)
+                "%(due)s (a change to less takes effect with the next period)", due=text)
         return text
 
     def _get_due_text(self, day, total):

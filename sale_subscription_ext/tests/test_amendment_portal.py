@@ -23,8 +23,18 @@ class TestAmendmentPortal(AmendmentCommon, HttpCase):
         for text in (order.name, "14.52", "43.55", "Due today", "229.03", "210.00", "until now <span>1.00"):
             with self.subTest(text=text):
                 self.assertIn(text, page.text)
-        self.assertIn("229.03", self._open(amendment, report_type='html').text)
+        document = self._open(amendment, report_type='html').text
+        self.assertIn("229.03", document)
+        self.assertIn("until now <span>1.00", document)
         self.assertNotIn("What changes", self._open(order).text)
+
+    def test_the_customer_sees_only_what_is_served(self):
+        self.monthly.downgrade_policy = 'credit'
+        order = self._create_billed(self.service, self.support)
+        service, support = order.order_line
+        self._amend(order, {1: {'product_uom_qty': 0}}).action_confirm()
+        self.assertEqual(str(support.end_date), '2026-01-16')
+        self.assertEqual(order._get_order_lines_to_report(), service)
 
     def test_a_customer_signs_a_change_and_it_is_made(self):
         order = self._create_billed()

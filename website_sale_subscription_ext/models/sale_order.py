@@ -24,6 +24,12 @@ class SaleOrder(models.Model):
             raise ValidationError(message)
         return result
 
+    # === BUSINESS METHODS - PORTAL === #
+
+    def _is_reorder_allowed(self):
+        """Override of `website_sale`: a running subscription, or a change of one, isn't ordered again."""
+        return not self._is_in_ledger() and super()._is_reorder_allowed()
+
     # === BUSINESS METHODS - AMOUNTS === #
 
     def _get_cart_amounts(self):

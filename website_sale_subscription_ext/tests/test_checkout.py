@@ -59,6 +59,7 @@ class TestCheckout(SubscriptionPaymentCommon):
                 self.assertIn("215.00", self._get_row(page, 'o_order_total'))
                 self.assertIn("30.00 every month from 07/01/2026", self._get_row(page, 'o_order_following'))
         self.assertEqual(float(self._get_payment_context(page)['amount']), 215.0)
+        self.assertEqual(self.url_open('/shop/cart').text.count('name="cart_line_plan"'), 1)
         self.assertEqual(order.amount_total, 230.0, "The total of the order stays")
 
     def test_the_cart_tells_what_is_due_when_it_changes(self):
@@ -78,6 +79,7 @@ class TestCheckout(SubscriptionPaymentCommon):
         self.assertEqual(order.subscription_state, 'progress')
         self.assertRecordValues(order.invoice_ids, [
             {'state': 'posted', 'amount_total': 215.0, 'amount_residual': 0.0}])
+        self.assertFalse(order._is_reorder_allowed(), "A running subscription isn't ordered again")
         page = self.url_open('/shop/payment/validate')
         self.assertTrue(page.url.endswith('/shop/confirmation'), page.url)
         self.assertIn("Thank you for your order", page.text)
