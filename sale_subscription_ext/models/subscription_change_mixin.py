@@ -162,10 +162,8 @@ class SubscriptionChangeMixin(models.AbstractModel):
         self.ensure_one()
         if not self.anchor_date:
             self._start(start, first_day_to_bill, anchor=anchor)
-        elif first_day_to_bill > self.next_period_start:
-            vals = self._prepare_period(self.next_period_start, first_day_to_bill, state='waived', quantity=0.0)
-            self.next_period_start = first_day_to_bill
-            self.env['subscription.period'].create(vals)
+        else:
+            self._leave_out_until(first_day_to_bill)
 
     def _get_change_date(self):
         """Return the day from which a change of this line made now takes effect.

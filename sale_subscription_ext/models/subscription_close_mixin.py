@@ -203,9 +203,7 @@ class SubscriptionCloseMixin(models.AbstractModel):
         """
         moves = self.env['account.move']
         for order in self:
-            rows = self.env['subscription.period'].create(order._prepare_unused_credits(start_dates[order]))
-            if rows:
-                moves |= order._invoice_change_rows(rows, invoice_date)
+            moves |= order._invoice_change(order._prepare_unused_credits(start_dates[order]), invoice_date)
         if is_refunded:
             # Asked for once this is committed: what a provider did can't be rolled back.
             moves.filtered(lambda move: move.move_type == 'out_refund').subscription_refund_state = 'wanted'
@@ -252,7 +250,7 @@ class SubscriptionCloseMixin(models.AbstractModel):
                 **order._prepare_no_closing(),
             })
             order._skip_until(today)
-            order._charge_again(charges, today)
+            order._invoice_change(charges, today)
         dates = {line: line.order_id._subscription_today() for line in self.order_line}
         self._update_subscription_state(
             'progress', self.env._("The subscription is open again from today on."), dates)
@@ -262,11 +260,7 @@ class SubscriptionCloseMixin(models.AbstractModel):
 
         :param datetime.date day: the first day to bill
         """
-        lines = self.order_line._get_served_lines().filtered(
-            lambda line: line.next_period_start and line.next_period_start < day)
-        self.env['subscription.period'].create([
-            line._prepare_period(line.next_period_start, day, state='waived', quantity=0.0) for line in lines])
-        lines.next_period_start = day
+        self.order_line._get_served_lines()._leave_out_until(day)
 
     def _prepare_charges_again(self, day, credited_after):
         """Prepare rows which charge days again that were given back when service stopped.
@@ -287,16 +281,6 @@ class SubscriptionCloseMixin(models.AbstractModel):
                 max(credit.date_start, day), credit.date_end, kind='proration', anchor_date=credit.anchor_date)
             for credit in credits
         ]
-
-    def _charge_again(self, vals_list, invoice_date):
-        """Invoice days again which were given back.
-
-        :param list vals_list: see `_prepare_charges_again`
-        :param datetime.date invoice_date: of the invoice
-        """
-        self.ensure_one()
-        if vals_list:
-            self._invoice_change_rows(self.env['subscription.period'].create(vals_list), invoice_date)
 
     # === BUSINESS METHODS - CRON === #
 

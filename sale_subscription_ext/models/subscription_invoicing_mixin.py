@@ -278,11 +278,7 @@ class SubscriptionInvoicingMixin(models.AbstractModel):
         """
         self.env['subscription.period'].search(
             [('order_id', 'in', self.ids), ('state', '=', 'open')]).write({'state': 'waived', 'amount': 0.0})
-        end = day + timedelta(days=1)
-        lines = self.order_line.filtered(lambda line: line.next_period_start and line.next_period_start < end)
-        self.env['subscription.period'].create([
-            line._prepare_period(line.next_period_start, end, state='waived', quantity=0.0) for line in lines])
-        lines.next_period_start = end
+        self.order_line._leave_out_until(day + timedelta(days=1))
 
     # === BUSINESS METHODS - POST AND SEND === #
 

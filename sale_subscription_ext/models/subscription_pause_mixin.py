@@ -112,10 +112,8 @@ class SubscriptionPauseMixin(models.AbstractModel):
         self.ensure_one()
         if self.plan_id.pause_policy != 'credit':
             return
-        rows = self.env['subscription.period'].create(
-            self._prepare_unused_credits(self.paused_from, self.paused_until))
-        if rows:
-            self._invoice_change_rows(rows, self._subscription_today())
+        self._invoice_change(
+            self._prepare_unused_credits(self.paused_from, self.paused_until), self._subscription_today())
 
     def _get_pause_message(self):
         """Return the sentence of a pause for the chatter.
@@ -149,7 +147,7 @@ class SubscriptionPauseMixin(models.AbstractModel):
             lines._open_served_periods(dict.fromkeys(lines, order.paused_from))
             order.write({'paused_from': False, 'paused_until': False})
             order._skip_until(day)
-            order._charge_again(charges, today)
+            order._invoice_change(charges, today)
             order._update_resumed_state(day)
         return []
 

@@ -10,6 +10,19 @@ class SubscriptionProrationMixin(models.AbstractModel):
 
     # === BUSINESS METHODS === #
 
+    def _invoice_change(self, vals_list, date):
+        """Write the ledger rows of a change of this subscription and make their invoice, if there are any.
+
+        :param list[dict] vals_list: values of ledger rows
+        :param datetime.date date: of the invoice
+        :return: the invoice or credit note
+        :rtype: account.move
+        """
+        self.ensure_one()
+        if not vals_list:
+            return self.env['account.move']
+        return self._invoice_change_rows(self.env['subscription.period'].create(vals_list), date)
+
     def _invoice_change_rows(self, rows, date=None):
         """Make the invoice of what a change asks for, a credit note where more is given back than charged.
 

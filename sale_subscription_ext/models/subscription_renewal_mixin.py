@@ -295,10 +295,9 @@ class SubscriptionRenewalMixin(models.AbstractModel):
         dropped -= renewal.order_line.renewed_line_id
         if not dropped:
             return
-        rows = self.env['subscription.period'].create(
-            dropped._prepare_credit_periods(renewal.start_date, max(dropped.mapped('next_period_start'))))
-        if rows:
-            self._invoice_change_rows(rows, self._subscription_today())
+        self._invoice_change(
+            dropped._prepare_credit_periods(renewal.start_date, max(dropped.mapped('next_period_start'))),
+            self._subscription_today())
 
     def _record_renewal(self, booked, day):
         """Write how MRR moves from a contract to its renewal: what is the same is transferred, only the difference is

@@ -55,6 +55,18 @@ class SubscriptionScheduleMixin(models.AbstractModel):
         # The ledger is written by the engine only.
         self.env['subscription.period'].sudo().create(waived)
 
+    def _leave_out_until(self, day):
+        """Leave out the days of lines until `day`: what lies before it will not be billed any more.
+
+        The right on the order was checked; ledger and dates are the engine's.
+
+        :param datetime.date day: the first day to bill
+        """
+        lines = self.filtered(lambda line: line.next_period_start and line.next_period_start < day)
+        self.env['subscription.period'].create([
+            line._prepare_period(line.next_period_start, day, state='waived', quantity=0.0) for line in lines])
+        lines.next_period_start = day
+
     def _is_billed_in_arrears(self):
         """Return whether the line is billed at the end of its periods.
 

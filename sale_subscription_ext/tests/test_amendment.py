@@ -25,12 +25,6 @@ class AmendmentCommon(SaleSubscriptionCommon):
         amendment.order_line = [Command.create(line) for line in added]
         return amendment
 
-    def _get_movements(self, order):
-        return [
-            (event.event_type, str(event.event_date), event.mrr_change)
-            for event in self.Event.search([('order_id', '=', order.id)], order='id')
-        ]
-
     def _get_invoice(self, order):
         """Return the newest invoice of a contract."""
         return order.invoice_ids.sorted('id')[-1:]
@@ -73,7 +67,7 @@ class TestAmendment(AmendmentCommon):
             'move_type': 'out_invoice', 'state': 'posted', 'amount_total': 29.03, 'invoice_date': date(2026, 1, 17)}])
         self.assertEqual(invoice.invoice_line_ids.mapped('price_subtotal'), [-14.52, 43.55])
         self.assertEqual(order.order_line.product_uom_qty, 3)
-        self.assertEqual(self._get_movements(order)[1:], [('expansion', '2026-01-17', 60.0)])
+        self.assertEqual(self._get_events(order)[1:], [('expansion', '2026-01-17', 60.0)])
         rows = order.order_line.period_ids.filtered(lambda row: row.kind != 'regular')
         self.assertEqual(rows.amendment_id, amendment)
         self.assertEqual(self._bill('2026-02-01', order).amount_untaxed, 90.0)
@@ -111,7 +105,7 @@ class TestAmendment(AmendmentCommon):
         self.assertRecordValues(added, [{
             'product_id': self.support.id, 'start_date': date(2026, 1, 17), 'anchor_date': date(2026, 1, 1),
             'next_period_start': date(2026, 2, 1), 'mrr': 120.0}])
-        self.assertEqual(self._get_movements(order)[1:], [('expansion', '2026-01-17', 120.0)])
+        self.assertEqual(self._get_events(order)[1:], [('expansion', '2026-01-17', 120.0)])
         self.assertEqual(self._bill('2026-02-01', order).amount_untaxed, 150.0)
         self.assertEqual(self._bill('2026-03-01', order).amount_untaxed, 150.0, "The installation was billed once")
         self._assert_ledgers_hold(order)
@@ -145,7 +139,7 @@ class TestAmendment(AmendmentCommon):
         with freeze_time('2026-02-01'):
             self.assertEqual(self._bill('2026-02-01', order).amount_untaxed, 30.0, "The billing applies it first")
         self.assertEqual(amendment.applied_date, date(2026, 2, 1))
-        self.assertEqual(self._get_movements(order)[1:], [('contraction', '2026-02-01', -60.0)])
+        self.assertEqual(self._get_events(order)[1:], [('contraction', '2026-02-01', -60.0)])
         self._assert_ledgers_hold(order)
 
     def test_a_change_with_the_next_period_is_billed_with_it(self):
@@ -168,7 +162,7 @@ class TestAmendment(AmendmentCommon):
             self._run_cron('ir_cron_run_lifecycle')
         self.assertEqual(amendment.applied_date, date(2026, 1, 26))
         self.assertEqual(self._get_invoice(order).amount_total, 6.78, "From the 25th on: 13.55 - 6.77")
-        self.assertEqual(self._get_movements(order)[1:], [('expansion', '2026-01-25', 30.0)])
+        self.assertEqual(self._get_events(order)[1:], [('expansion', '2026-01-25', 30.0)])
         self._assert_ledgers_hold(order)
 
     def test_a_downgrade_is_credited_where_the_plan_says_so(self):
@@ -267,7 +261,7 @@ class TestAmendment(AmendmentCommon):
         amendment.action_confirm()
         with freeze_time('2026-01-27'):
             self.assertEqual(self._bill('2026-01-27', order).amount_untaxed, 30.0)
-        self.assertEqual(self._get_movements(order)[1:], [('contraction', '2026-02-01', -60.0)])
+        self.assertEqual(self._get_events(order)[1:], [('contraction', '2026-02-01', -60.0)])
         self._assert_ledgers_hold(order)
 
     def test_in_arrears_the_served_days_stay_at_the_old_terms(self):

@@ -8,16 +8,10 @@ from odoo.addons.sale_subscription_ext.tests.common import SaleSubscriptionCommo
 @freeze_time('2026-01-31 10:00:00')
 class TestDirectChange(SaleSubscriptionCommon):
 
-    def _get_movements(self, order):
-        return [
-            (event.event_type, str(event.event_date), event.mrr_change)
-            for event in self.Event.search([('order_id', '=', order.id)], order='id')
-        ]
-
     def test_a_change_before_the_first_invoice_counts_from_the_start(self):
         order = self._create_order(confirm=True)
         order.order_line.product_uom_qty = 3
-        self.assertEqual(self._get_movements(order), [('new', '2026-01-31', 30.0), ('expansion', '2026-01-31', 60.0)])
+        self.assertEqual(self._get_events(order), [('new', '2026-01-31', 30.0), ('expansion', '2026-01-31', 60.0)])
         self.assertEqual(self._bill('2026-01-31').amount_untaxed, 90.0, "Nothing is prorated")
         self._assert_ledgers_hold(order)
 
@@ -26,7 +20,7 @@ class TestDirectChange(SaleSubscriptionCommon):
         first = self._bill('2026-01-31')
         order.order_line.price_unit = 20.0
         self.assertEqual(
-            self._get_movements(order), [('new', '2026-01-31', 30.0), ('contraction', '2026-02-28', -10.0)])
+            self._get_events(order), [('new', '2026-01-31', 30.0), ('contraction', '2026-02-28', -10.0)])
         self.assertEqual(first.amount_untaxed, 30.0)
         self.assertEqual(self._bill('2026-02-28').amount_untaxed, 20.0)
         self.assertTrue(any("from 02/28/2026 on" in message.body for message in order.message_ids))
@@ -35,7 +29,7 @@ class TestDirectChange(SaleSubscriptionCommon):
     def test_several_values_changed_at_once_are_one_movement(self):
         order = self._create_order(confirm=True)
         order.order_line.write({'product_uom_qty': 2, 'price_unit': 25.0, 'discount': 10})
-        self.assertEqual(self._get_movements(order)[1:], [('expansion', '2026-01-31', 15.0)])
+        self.assertEqual(self._get_events(order)[1:], [('expansion', '2026-01-31', 15.0)])
 
     def test_saving_the_form_changes_the_subscription(self):
         order = self._create_order(self.service, self.installation, confirm=True)
@@ -86,7 +80,7 @@ class TestDirectChange(SaleSubscriptionCommon):
         self.assertEqual(order.amount_untaxed, 120.0, "Ended lines leave the totals")
         self.assertEqual(self._bill('2026-02-28').amount_untaxed, 120.0)
         self.assertEqual(
-            self._get_movements(order)[1:], [('contraction', '2026-02-28', -30.0), ('expansion', '2026-02-28', 120.0)])
+            self._get_events(order)[1:], [('contraction', '2026-02-28', -30.0), ('expansion', '2026-02-28', 120.0)])
         self._assert_ledgers_hold(order)
 
     def test_another_plan_of_a_line_ends_it_and_starts_a_new_one(self):
@@ -107,7 +101,7 @@ class TestDirectChange(SaleSubscriptionCommon):
         for day in ('2026-02-28', '2026-03-31', '2026-04-30'):
             self.assertEqual(self._bill(day).amount_untaxed, 30.0)
         order.order_line[1].product_uom_qty = 1
-        self.assertEqual(self._get_movements(order)[-1], ('expansion', '2026-05-31', 120.0))
+        self.assertEqual(self._get_events(order)[-1], ('expansion', '2026-05-31', 120.0))
         moves = self._bill('2026-05-31')
         self.assertEqual(moves.mapped('amount_untaxed'), [150.0], "What lies between was not served")
         ledger = self._get_ledger(order, 'date_start', 'date_end', 'state')
@@ -138,7 +132,7 @@ class TestDirectChange(SaleSubscriptionCommon):
         self.assertEqual(
             self._get_ledger(order, 'date_start', 'date_end', 'state', 'quantity'),
             [('2026-01-01', '2026-01-31', 'open', 10.0)])
-        self.assertEqual(self._get_movements(order)[1][:2], ('contraction', '2026-01-31'))
+        self.assertEqual(self._get_events(order)[1][:2], ('contraction', '2026-01-31'))
         self.assertEqual(order.next_invoice_date, Date.to_date('2026-02-01'), "All of it waits for the period's end")
         move = self._bill('2026-02-01')
         # 300 × 30/31 + 30 × 1/31 + 120 × 1/31
@@ -173,7 +167,7 @@ class TestDirectChange(SaleSubscriptionCommon):
         line.write({
             'product_uom_qty': 1, 'price_unit': 30.0, 'product_id': self.service.id, 'plan_id': arrears.id})
         self.assertFalse(line.period_ids)
-        self.assertEqual(len(self._get_movements(order)), 1)
+        self.assertEqual(len(self._get_events(order)), 1)
 
     def test_other_taxes_move_the_mrr_when_they_are_included_in_the_price(self):
         included = self.env['account.tax'].create({
@@ -236,7 +230,7 @@ class TestDirectChange(SaleSubscriptionCommon):
         self.assertEqual(order.next_invoice_date, Date.to_date('2026-03-01'))
         self.assertEqual(self._bill('2026-03-01').amount_untaxed, 30.0)
         self.assertEqual(order.next_invoice_date, Date.to_date('2026-04-01'))
-        self.assertEqual(len(self._get_movements(order)), 1, "MRR stays")
+        self.assertEqual(len(self._get_events(order)), 1, "MRR stays")
         self._assert_ledgers_hold(order)
 
     def test_the_billing_day_does_not_move_into_what_is_billed(self):
@@ -273,5 +267,5 @@ class TestDirectChange(SaleSubscriptionCommon):
     def test_one_off_lines_of_a_running_subscription_are_edited_as_ever(self):
         order = self._create_order(self.service, self.installation, confirm=True)
         order.order_line[1].product_uom_qty = 2
-        self.assertEqual(len(self._get_movements(order)), 1)
+        self.assertEqual(len(self._get_events(order)), 1)
         self.assertEqual(self._bill('2026-01-31').amount_untaxed, 430.0)
