@@ -5,6 +5,7 @@ from odoo.exceptions import UserError
 from odoo.tools import format_amount, format_date
 
 from .. import const
+from .subscription_schedule_mixin import DuePeriod
 
 # What a line costs or is: a change of one of these on a running contract is an amendment.
 CHANGE_FIELDS = frozenset({
@@ -85,18 +86,19 @@ class SubscriptionChangeMixin(models.AbstractModel):
             {line: line.order_id._subscription_today() for line in in_arrears.sudo()})
 
     def _open_served_periods(self, days):
-        """Write what was served until a day and isn't in the ledger yet, as rows to bill.
+        """Write what was served until a day and isn't in the ledger yet, at the terms before a change: as rows to
+        bill, or left out where the plan gives them away.
 
         :param dict days: {line: the day after the last one}
         """
         lines = self.filtered(lambda line: line.next_period_start and line.next_period_start < days[line])
         ledger_quantities = lines._get_ledger_quantities()
+        no_row = self.env['subscription.period']
         vals_list = []
         for line in lines:
             while (period := line._get_period_from(line.next_period_start)) and period[0] < days[line]:
                 end = min(period[1], days[line])
-                vals = line._prepare_period(
-                    period[0], end, quantity=line._get_period_quantity(ledger_quantities[line]))
+                vals = line._prepare_due_period(DuePeriod(period[0], end, end, no_row), ledger_quantities[line])
                 ledger_quantities[line] += vals['quantity']
                 vals_list.append(vals)
                 line.next_period_start = end

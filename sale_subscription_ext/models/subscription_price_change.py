@@ -82,7 +82,7 @@ class SubscriptionPriceChange(models.Model):
         if not changes:
             return
         days = {change.order_line_id: change.effective_date for change in changes}
-        changes.order_line_id._open_rows_until(days)
+        changes.order_line_id.sudo()._open_served_periods(days)  # the ledger is the engine's
         for change in changes:
             vals = {'price_unit': change.new_price_unit, 'discount': change.new_discount}
             if change.is_listed:

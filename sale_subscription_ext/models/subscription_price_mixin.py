@@ -3,8 +3,6 @@ from odoo.exceptions import UserError
 from odoo.fields import Domain
 from odoo.tools import float_compare
 
-from .subscription_schedule_mixin import DuePeriod
-
 
 class SubscriptionPriceMixin(models.AbstractModel):
     """Prices of a running subscription which change on a day to come."""
@@ -169,25 +167,6 @@ class SubscriptionLinePriceMixin(models.AbstractModel):
         if self._is_billed_in_arrears():
             return day
         return fields.Date.subtract(day, days=self.plan_id.invoice_lead_days)
-
-    def _open_rows_until(self, day_by_line):
-        """Write what is served until a day and isn't billed yet, at the terms before a change.
-
-        :param dict day_by_line: {line: the first day which isn't written}
-        """
-        lines = self.sudo()  # the ledger is the engine's
-        ledger_quantities = lines._get_ledger_quantities()
-        no_row = self.env['subscription.period']
-        vals_list = []
-        for line in lines:
-            day = day_by_line[line]
-            while (period := line._get_period_from(line.next_period_start)) and period[0] < day:
-                end = min(period[1], day)
-                vals = line._prepare_due_period(DuePeriod(period[0], end, day, no_row), ledger_quantities[line])
-                ledger_quantities[line] += vals['quantity']
-                vals_list.append(vals)
-                line.next_period_start = end
-        self.env['subscription.period'].sudo().create(vals_list)
 
     # === BUSINESS METHODS - AMOUNTS === #
 

@@ -257,6 +257,20 @@ class TestDirectChange(SaleSubscriptionCommon):
         self.assertEqual(self._bill('2026-02-28').amount_untaxed, 150.0)
         self._assert_ledgers_hold(order)
 
+    def test_days_which_the_plan_gives_away_stay_free_when_something_changes_or_pauses(self):
+        plan = self._create_plan(
+            "First free", 1, 'month', billing_alignment='calendar', first_period='free', bill_in='arrears')
+        for change in (
+            lambda order: order.order_line.write({'price_unit': 60.0}),
+            lambda order: (order._pause_subscriptions(), order._resume_subscriptions()),
+        ):
+            order = self._create_order(plan=plan, start_date='2026-01-12', confirm=True)
+            with freeze_time('2026-01-20 10:00:00'):
+                change(order)
+            self.assertFalse(self._bill('2026-02-01', order))
+            self.assertEqual(set(order.order_line.period_ids.mapped('state')), {'waived'})
+            self._assert_ledgers_hold(order)
+
     def test_a_locked_order_is_not_edited_but_billed(self):
         order = self._create_order(confirm=True)
         order.action_lock()
