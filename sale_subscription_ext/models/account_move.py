@@ -1,5 +1,6 @@
 from odoo import api, fields, models
 from odoo.exceptions import UserError
+from odoo.tools import format_amount
 
 
 class AccountMove(models.Model):
@@ -108,11 +109,38 @@ class AccountMove(models.Model):
     # === BUSINESS METHODS === #
 
     def _post(self, soft=True):
-        """Override of `account` to book in the billing ledger what a reviewed draft really bills."""
+        """Override of `account` to book in the billing ledger what a reviewed draft really bills.
+
+        :raise UserError: when a credit note gives back what the ledger gave back already
+        """
+        self._check_given_back()
         posted = super()._post(soft=soft)
         posted.invoice_line_ids.sudo().subscription_period_ids._update_from_invoice_lines()
         posted._get_credited_subscription_periods()._update_credited()
         return posted
+
+    def _check_given_back(self):
+        """Refuse to post credit notes which give back days that a change, a pause or an end gave back before.
+
+        The context key `sale_subscription_ext_modifying` says that a new draft bills the periods instead.
+
+        :raise UserError: saying how much is left
+        """
+        if self.env.context.get('sale_subscription_ext_modifying'):
+            return
+        for period in self._get_credited_subscription_periods().filtered('credit_ids'):
+            lines = self.invoice_line_ids.filtered(lambda line, period=period: line._is_credit_note_of(period))
+            rest = period._get_amount_left()
+            if not lines or period.currency_id.compare_amounts(sum(lines.mapped('price_subtotal')), rest) <= 0:
+                continue
+            raise UserError(self.env._(
+                "%(period)s of %(product)s on %(invoice)s was given back in part already: %(amount)s without taxes can"
+                " be credited at the most. Lower the line on the credit note, or cancel %(credits)s first.",
+                period=period._get_label(), product=period.product_id.display_name,
+                invoice=period.invoice_id.display_name,
+                amount=format_amount(self.env, max(rest, 0.0), period.currency_id),
+                credits=', '.join(period._get_counted_credits().invoice_id.mapped('display_name')),
+            ))
 
     def _get_credited_subscription_periods(self):
         """Return the periods of the invoices which these credit notes reverse.

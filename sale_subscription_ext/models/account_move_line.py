@@ -66,3 +66,19 @@ class AccountMoveLine(models.Model):
             and self.sale_line_ids == other.sale_line_ids
             and (self.quantity < 0) == (other.quantity < 0)
         )
+
+    def _is_credit_note_of(self, period):
+        """Return whether the line of a credit note gives back what was billed for a period.
+
+        What the ledger itself gives back isn't meant.
+
+        :param subscription.period period: a billed row of the ledger
+        :rtype: bool
+        """
+        self.ensure_one()
+        billed = period.invoice_line_id
+        return (
+            self.move_id.reversed_entry_id == billed.move_id
+            and not self.sudo().subscription_period_ids  # accountants have no right on the ledger
+            and self._is_for_period_of(billed)
+        )

@@ -35,6 +35,24 @@ class SubscriptionCreditMixin(models.AbstractModel):
         """
         return self.credit_ids.filtered(lambda credit: credit.state != 'waived')
 
+    def _get_counted_credits(self):
+        """Return the credits of these rows which are on a document that counts.
+
+        :rtype: subscription.period
+        """
+        return self._get_active_credits().filtered(lambda credit: credit.state == 'billed' and not credit.is_credited)
+
+    def _get_amount_left(self):
+        """Return how much of what was billed for the row wasn't given back, by the ledger or by accountants, without
+        taxes.
+
+        :rtype: float
+        """
+        self.ensure_one()
+        refunded = sum(self._get_refund_lines().mapped('price_subtotal'))
+        return self.currency_id.round(
+            self.amount + sum(self._get_counted_credits().mapped('amount')) - refunded)
+
     def _prepare_credits(self, start, end):
         """Prepare the rows which give days of this one back.
 

@@ -231,8 +231,7 @@ class SubscriptionPeriod(models.Model):
         self.ensure_one()
         refunds = self.invoice_line_id.move_id.reversal_move_ids.filtered(
             lambda move: move.state == 'posted' and move.move_type == 'out_refund')
-        return refunds.invoice_line_ids.filtered(
-            lambda line: not line.subscription_period_ids and line._is_for_period_of(self.invoice_line_id))
+        return refunds.invoice_line_ids.filtered(lambda line: line._is_credit_note_of(self))
 
     def _reopen(self):
         """Make billed rows due again, when their draft is deleted or cancelled."""

@@ -67,6 +67,27 @@ class TestCredit(SaleSubscriptionCommon):
         self.assertEqual(self._get_ledger(order, 'state', 'amount'), [('waived', 0.0)])
         self.assertEqual(len(self._bill('2026-02-28')), 1)
 
+    def test_a_credit_note_gives_no_more_back_than_is_left(self):
+        order = self._create_order(confirm=True)
+        invoice = self._bill('2026-01-31')
+        with freeze_time('2026-02-13 10:00:00'):
+            order._plan_closing(self.reason, money='credit')  # 14 of 28 days are left
+            refund = self._reverse(invoice)
+            with self.assertRaisesRegex(UserError, r"15\.00.* at the most.*cancel RINV"):
+                refund.action_post()
+            refund.invoice_line_ids.price_unit = 15.0
+            refund.action_post()
+        self.assertEqual(sum(order.invoice_ids.mapped('amount_untaxed_signed')), 0.0)
+
+    def test_an_invoice_of_which_days_were_given_back_can_be_modified(self):
+        order = self._create_order(confirm=True)
+        invoice = self._bill('2026-01-31')
+        with freeze_time('2026-02-13 10:00:00'):
+            order._plan_closing(self.reason, money='credit')
+            self._reverse(invoice, is_modify=True).action_post()
+        self.assertEqual(sum(order.invoice_ids.mapped('amount_untaxed_signed')), 15.0)
+        self.assertEqual(self._get_billed_amount(order), 15.0)
+
     def test_modify_moves_the_periods_to_the_new_draft(self):
         order = self._create_order(self.service, self.support, start_date='2025-12-31', confirm=True)
         moves = self._bill('2026-01-31')
