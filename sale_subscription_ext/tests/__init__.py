@@ -1,6 +1,7 @@
 from . import test_amendment
 from . import test_amendment_conflict
 from . import test_amendment_portal
+from . import test_amount_cases
 from . import test_billing
 from . import test_billing_errors
 from . import test_billing_guard
