@@ -198,6 +198,7 @@ class SubscriptionAmendmentApplyMixin(models.AbstractModel):
             if kind in ('add', 'swap', 'once'):
                 vals_list.append(line._prepare_contract_line(parent_line_id=parent.id))
         new_lines = iter(contract.order_line.create(vals_list))
+        contract.order_line.browse([change.parent.id for change in changes if change.kind == 'remove'])._offer_again()
         new_by_line = {
             change.line: next(new_lines) for change in changes if change.kind in ('add', 'swap', 'once')}
         started = contract.order_line.browse()
