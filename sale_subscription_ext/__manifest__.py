@@ -64,6 +64,9 @@
         'demo/subscription_indexation_demo.xml',
     ],
     'assets': {
+        'web.assets_backend': [
+            'sale_subscription_ext/static/src/month_field/**/*',
+        ],
         'web.assets_tests': [
             'sale_subscription_ext/static/tests/tours/**/*',
         ],

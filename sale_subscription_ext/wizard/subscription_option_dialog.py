@@ -46,7 +46,7 @@ class SubscriptionOptionDialogLine(models.TransientModel):
     name = fields.Char(string="Option", readonly=True)
     plan_id = fields.Many2one(comodel_name='subscription.plan', readonly=True)
     currency_id = fields.Many2one(related='dialog_id.order_id.currency_id')
-    price_unit = fields.Monetary(string="Price per Period", readonly=True)
+    price_unit = fields.Monetary(string="Price", readonly=True)
     current_quantity = fields.Float(string="Now", digits='Product Unit', readonly=True)
     quantity = fields.Float(digits='Product Unit')
 
