@@ -26,6 +26,7 @@
         'wizard/subscription_price_update_views.xml',
         'wizard/subscription_start_views.xml',
         'wizard/subscription_hand_over_views.xml',
+        'wizard/subscription_option_dialog_views.xml',
         'wizard/subscription_pause_views.xml',
         'wizard/subscription_resume_views.xml',
         # Model views.
@@ -49,6 +50,7 @@
         'views/res_config_settings_views.xml',
         # QWeb templates.
         'report/sale_order_templates.xml',
+        'report/subscription_contract_templates.xml',
         'views/sale_portal_templates.xml',
         'views/subscription_amendment_templates.xml',
         # Menus, once every action exists.
@@ -62,6 +64,9 @@
         'demo/subscription_indexation_demo.xml',
     ],
     'assets': {
+        'web.assets_backend': [
+            'sale_subscription_ext/static/src/month_field/**/*',
+        ],
         'web.assets_tests': [
             'sale_subscription_ext/static/tests/tours/**/*',
         ],

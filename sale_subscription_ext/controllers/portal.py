@@ -24,6 +24,12 @@ class CustomerPortal(sale_portal.CustomerPortal):
             order_sudo._validate_order()
         return request.redirect(order_sudo.get_portal_url())
 
+    def _show_report(self, model, report_type, report_ref, download=False):
+        """Override of `portal` to hand out a running subscription as the contract which is served."""
+        if report_ref == 'sale.action_report_saleorder' and model._name == 'sale.order':
+            report_ref = model._get_contract_report()
+        return super()._show_report(model, report_type, report_ref, download=download)
+
     def _determine_is_down_payment(self, order_sudo, amount_selection, payment_amount):
         """Override of `sale` to compare with the first invoice of a subscription."""
         if not amount_selection and payment_amount and order_sudo._has_first_invoice():

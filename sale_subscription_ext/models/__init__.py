@@ -28,6 +28,7 @@ from . import subscription_renewal_mixin
 from . import subscription_close_mixin
 from . import subscription_transfer_mixin
 from . import subscription_option_mixin
+from . import subscription_document_mixin
 from . import subscription_mail_mixin
 from . import subscription_refund_mixin
 from . import subscription_notice_mixin

@@ -117,6 +117,8 @@ class AccountMove(models.Model):
         posted = super()._post(soft=soft)
         posted.invoice_line_ids.sudo().subscription_period_ids._update_from_invoice_lines()
         posted._get_credited_subscription_periods()._update_credited()
+        if not self._is_set_wise():
+            posted._mail_approved_invoices()
         return posted
 
     def _check_given_back(self):
@@ -209,28 +211,67 @@ class AccountMove(models.Model):
                     open_lines.sorted('date_maturity').reconcile()
 
     def _queue_subscription_mails(self):
-        """Leave posted invoices of subscriptions to the host's asynchronous sending, which mails them after the
-        commit.
+        """Leave posted invoices of subscriptions which are e-mailed to the host's asynchronous sending, which mails
+        them after the commit.
 
         An invoice which nobody can be sent says so in its chatter.
         """
-        to_send, silent = self.browse(), self.browse()
-        for move in self:
-            if not move._get_subscription_mail_template():
-                continue
-            if move.partner_id.email:
-                to_send |= move
-            else:
-                silent |= move
-        if to_send:
+        mailed = self.filtered(lambda move: move._get_mailing_orders())
+        obstacles = {move: obstacle for move in mailed if (obstacle := move._get_mail_obstacle())}
+        silent = self.browse([move.id for move in obstacles])
+        if to_send := mailed - silent:
             to_send.sending_data = {
                 'author_user_id': self.env.user.id,
                 'author_partner_id': self.env.user.partner_id.id,
             }
             self.env.ref('account.ir_cron_account_move_send').sudo()._trigger()
         if silent:
-            silent._message_log_batch(bodies=dict.fromkeys(
-                silent.ids, self.env._("Not sent: the customer has no e-mail address.")))
+            silent._message_log_batch(bodies={move.id: obstacle for move, obstacle in obstacles.items()})
+
+    def _mail_approved_invoices(self):
+        """E-mail what somebody confirmed, or a payment, of subscriptions which get their invoices by e-mail."""
+        self.filtered(lambda move: (
+            move.move_type == 'out_invoice' and not move.is_move_sent and not move.sending_data
+            and any(move._get_mailing_orders().mapped('invoice_email'))
+        ))._queue_subscription_mails()
+
+    def _get_mailing_orders(self):
+        """Return the subscriptions which an invoice bills and which get their invoices by e-mail.
+
+        :rtype: sale.order
+        """
+        self.ensure_one()
+        # Whoever posts or sends an invoice may not read the orders behind it.
+        orders = self.sudo().invoice_line_ids.sale_line_ids.order_id
+        return orders.filtered(lambda order: order._is_in_ledger() and order._is_mailing_invoices())
+
+    def _get_mail_recipients(self):
+        """Return who is e-mailed an invoice: whom its subscriptions chose, the invoice address for those which chose
+        nobody.
+
+        :rtype: res.partner
+        """
+        self.ensure_one()
+        orders = self._get_mailing_orders()
+        partners = orders.invoice_email_partner_ids
+        if not all(order.invoice_email_partner_ids for order in orders):
+            partners |= self.partner_id
+        return partners.filtered('email')
+
+    def _get_mail_obstacle(self):
+        """Return why an invoice which should be e-mailed can't be.
+
+        :return: a sentence, nothing where it can
+        :rtype: str
+        """
+        self.ensure_one()
+        if self.state != 'posted' or not self._get_mailing_orders():
+            return ''
+        if not self.sudo()._get_subscription_mail_template():
+            return self.env._("Not sent: the plan has no invoice e-mail.")
+        if not self._get_mail_recipients():
+            return self.env._("Not sent: the customer has no e-mail address.")
+        return ''
 
     def _get_subscription_mail_template(self):
         """Return the e-mail template of the plan which an invoice bills.

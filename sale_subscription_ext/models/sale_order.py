@@ -29,6 +29,7 @@ class SaleOrder(models.Model):
         'subscription.transfer.mixin',
         'subscription.option.mixin',
         'subscription.mail.mixin',
+        'subscription.document.mixin',
         'subscription.notice.mixin',
         'subscription.billing.mixin',
         'subscription.invoicing.mixin',
@@ -270,23 +271,6 @@ class SaleOrder(models.Model):
 
     # === BUSINESS METHODS === #
 
-    def _start_imported(self):
-        """Start subscriptions which were created confirmed, and close those with a close date.
-
-        :raise UserError: when a recurring product has no plan
-        """
-        for order in self:
-            if message := order._get_missing_plan_message():
-                raise UserError(message)
-        self._complete_plans()
-        quiet = self.filtered('is_subscription').with_context(
-            tracking_disable=True, sale_subscription_ext_quiet=True)
-        quiet._start_subscriptions()
-        for (reason, note, day), orders in quiet.filtered('close_date').grouped(
-            lambda order: (order.close_reason_id, order.close_note or '', order.close_date)
-        ).items():
-            orders._close_subscriptions(reason, note, day)
-
     def _create_invoices(self, grouped=False, final=False, date=None):
         """Override of `sale` to bill contracts through the billing ledger, whoever asks for invoices."""
         contracts = self.filtered(lambda order: order.subscription_state not in (False, 'draft', 'amendment'))
@@ -346,9 +330,12 @@ class SaleOrder(models.Model):
         return super()._get_priced_lines().filtered(lambda line: not line.end_date)
 
     def _get_order_lines_to_report(self):
-        """Override of `sale` to leave what isn't served any more out of the customer's page and the PDF."""
+        """Override of `sale` to leave what isn't served any more out of the customer's page and the PDF, and the
+        options which a running contract only offers.
+        """
         today = self._subscription_today()
-        return super()._get_order_lines_to_report().filtered(lambda line: not line.end_date or line.end_date >= today)
+        lines = super()._get_order_lines_to_report() - self._get_offers_beside_contract()
+        return lines.filtered(lambda line: not line.end_date or line.end_date >= today)
 
     def _get_copiable_order_lines(self):
         """Override of `sale` to leave ended lines out of a copy, and what was sold once out of a renewal.
@@ -377,19 +364,26 @@ class SaleOrder(models.Model):
             result['stage_id'] = (template, {'auto_delete_keep_log': False, **self._get_subscription_mail_options()})
         return result
 
+    def _notify_by_email_prepare_rendering_context(self, message, msg_vals=False, **kwargs):
+        """Override of `sale` to write what a subscription costs over its e-mails, where it would its total."""
+        values = super()._notify_by_email_prepare_rendering_context(message, msg_vals=msg_vals, **kwargs)
+        if len(self) == 1 and self._is_in_ledger():
+            order = self.with_context(lang=values.get('lang') or self.env.lang)
+            values['subtitles'] = [*values['subtitles'][:1], *order._get_price_texts()]
+        return values
+
     def _find_mail_template(self):
-        """Override of `sale` to offer renewals and changes in words of their own."""
-        self.ensure_one()
-        is_offer = self.state in ('draft', 'sent') and not self.env.context.get('proforma')
-        template = is_offer and self._get_offer_template()
-        return template or super()._find_mail_template()
+        """Override of `sale` to offer what has a plan in words of its own."""
+        return self._get_offer_template(super()._find_mail_template())
 
     def _get_confirmation_template(self):
-        """Override of `sale` to confirm changes in words of their own: their total isn't what is paid."""
-        self.ensure_one()
-        template = self.amendment_type and self.env.ref(
-            'sale_subscription_ext.mail_template_subscription_changed', raise_if_not_found=False)
-        return template or super()._get_confirmation_template()
+        """Override of `sale` to confirm what has a plan in words of its own: its total isn't what is paid."""
+        return self._get_agreed_template(super()._get_confirmation_template())
+
+    def _send_order_confirmation_mail(self):
+        """Override of `sale`: who is sent the confirmation isn't told of the start once more."""
+        self._skip_start_mails()
+        return super()._send_order_confirmation_mail()
 
     # === TOOLING === #
 

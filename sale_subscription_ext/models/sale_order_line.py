@@ -22,6 +22,8 @@ class SaleOrderLine(models.Model):
         'subscription.line.forecast.mixin',
         'subscription.line.first.invoice.mixin',
         'subscription.line.metrics.mixin',
+        'subscription.line.document.mixin',
+        'subscription.line.option.mixin',
     ]
 
     # Recurrence

@@ -198,8 +198,12 @@ class SubscriptionAmendmentApplyMixin(models.AbstractModel):
             if kind in ('add', 'swap', 'once'):
                 vals_list.append(line._prepare_contract_line(parent_line_id=parent.id))
         new_lines = iter(contract.order_line.create(vals_list))
+        contract.order_line.browse([change.parent.id for change in changes if change.kind == 'remove'])._offer_again()
         new_by_line = {
             change.line: next(new_lines) for change in changes if change.kind in ('add', 'swap', 'once')}
+        for line, new_line in new_by_line.items():
+            if owner := line.setup_parent_id:
+                new_line.setup_parent_id = new_by_line.get(owner) or owner._get_amended_line()
         started = contract.order_line.browse()
         for change, (first_day_to_bill, anchor) in zip(starting, dates, strict=True):
             line = new_by_line.get(change.line, change.parent)

@@ -226,6 +226,30 @@ class SubscriptionLineAmendmentPreviewMixin(models.AbstractModel):
     _name = 'subscription.line.amendment.preview.mixin'
     _description = "Subscription Line Amendment Preview"
 
+    def _get_base_text(self):
+        """Return what a changed line of an amendment was until now.
+
+        :return: nothing for a line which isn't changed, or is new
+        :rtype: str
+        """
+        self.ensure_one()
+        base = self.base_terms
+        names = ('product_id', 'plan_id', 'product_uom_qty', 'price_unit', 'discount')
+        if not self.order_id.amendment_type or not base or not self._get_changed_terms(base, names):
+            return ''
+        terms = self._format_terms(base['product_uom_qty'], base['price_unit'], base['discount'])
+        if not self.product_uom_qty:
+            return self.env._("removed, until now %(terms)s", terms=terms)
+        if base['product_id'] != self.product_id.id:
+            product = self.env['product.product'].sudo().browse(base['product_id'])  # whoever reads the offer
+            return self.env._(
+                "until now %(product)s, %(terms)s", product=product.with_env(self.sudo().env).display_name, terms=terms)
+        if base['plan_id'] != self.plan_id.id:
+            plan = self.env['subscription.plan'].sudo().browse(base['plan_id'])  # whoever reads the offer
+            return self.env._(
+                "until now %(terms)s every %(period)s", terms=terms, period=plan.billing_period_display)
+        return self.env._("until now %(terms)s", terms=terms)
+
     @contextmanager
     def _as_if_served(self, start, first_unbilled_day, anchor):
         """Let a line of an amendment look as it would on the contract, in this context and in memory only.

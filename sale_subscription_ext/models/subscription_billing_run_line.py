@@ -40,7 +40,7 @@ class SubscriptionBillingRunLine(models.Model):
         required=True,
         default='pending',
     )
-    reason = fields.Text(help="Why nothing is or was billed.")
+    reason = fields.Text(help="Why nothing is or was billed, or why an invoice wasn't sent.")
     invoice_count = fields.Integer(
         string="Invoices", aggregator=None,
         help="On how many invoices it is or will be. Subscriptions whose plans consolidate share them.")

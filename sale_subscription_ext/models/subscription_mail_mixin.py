@@ -1,4 +1,4 @@
-from odoo import models
+from odoo import fields, models
 
 
 class SubscriptionMailMixin(models.AbstractModel):
@@ -6,6 +6,15 @@ class SubscriptionMailMixin(models.AbstractModel):
 
     _name = 'subscription.mail.mixin'
     _description = "Subscription E-mails"
+
+    invoice_email = fields.Boolean(
+        string="Invoices by E-mail",
+        help="E-mail the invoices of this subscription, however they are paid. With Post and send invoices they always"
+            " are; drafts are once somebody has confirmed them.",
+    )
+    invoice_email_partner_ids = fields.Many2many(
+        comodel_name='res.partner', relation='sale_order_invoice_email_partner_rel', string="Invoice Recipients",
+        check_company=True, help="Who gets the invoices by e-mail. Empty for the invoice address.")
 
     # === BUSINESS METHODS === #
 
@@ -46,17 +55,53 @@ class SubscriptionMailMixin(models.AbstractModel):
         self.ensure_one()
         return bool(self.plan_id.send_mails and self.partner_id.email)
 
-    def _get_offer_template(self):
-        """Return the e-mail with which a quotation is sent that renews or changes a contract.
+    def _is_mailing_invoices(self):
+        """Return whether the invoices of this subscription are e-mailed once they are posted.
 
-        :return: nothing for any other quotation
+        :rtype: bool
+        """
+        self.ensure_one()
+        return self.invoice_email or self.collection_mode == 'send'
+
+    def _skip_start_mails(self):
+        """Leave the shipped e-mails on the start of contracts out in this transaction: another one says the same."""
+        shipped = self._get_subscription_template('started') | self._get_subscription_template('trial')
+        orders = self.filtered(lambda order: order.is_subscription and order.stage_id.mail_template_id in shipped)
+        self._get_told_order_ids().update(orders.ids)
+
+    def _get_offer_template(self, template):
+        """Return the e-mail with which a quotation is sent: one which says what is due and what follows, where it has
+        a plan.
+
+        :param mail.template template: what the host would send; its own templates are replaced, others are kept
         :rtype: mail.template
         """
         self.ensure_one()
-        name = {'renewal': 'renewal', 'amendment': 'amendment'}.get(self.subscription_state)
-        template = name and self.env.ref(
-            f'sale_subscription_ext.mail_template_subscription_{name}', raise_if_not_found=False)
-        return template or self.env['mail.template']
+        name = {'draft': 'quotation', 'renewal': 'renewal', 'amendment': 'amendment'}.get(self.subscription_state)
+        is_hosts = template and template == self.env.ref('sale.email_template_edi_sale', raise_if_not_found=False)
+        return self._get_subscription_template(name) or template if name and is_hosts else template
+
+    def _get_agreed_template(self, template):
+        """Return the e-mail with which a confirmed order is sent.
+
+        :param mail.template template: what the host would send; its own template is replaced, one which somebody
+            chose in the settings is kept where it may say the right thing
+        :rtype: mail.template
+        """
+        self.ensure_one()
+        if self.amendment_type:
+            return self._get_subscription_template('changed') or template
+        is_hosts = template == self.env.ref('sale.mail_template_sale_confirmation', raise_if_not_found=False)
+        return is_hosts and self.is_subscription and self._get_subscription_template('confirmed') or template
+
+    def _get_subscription_template(self, name):
+        """Return a shipped e-mail, nothing where somebody deleted it.
+
+        :param str name: the end of its XML id
+        :rtype: mail.template
+        """
+        xmlid = f'sale_subscription_ext.mail_template_subscription_{name}'
+        return self.env.ref(xmlid, raise_if_not_found=False) or self.env['mail.template']
 
     def _get_subscription_mail_options(self):
         """Return how the e-mails of a contract are posted.

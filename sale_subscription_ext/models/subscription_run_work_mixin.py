@@ -223,7 +223,8 @@ class SubscriptionRunWorkMixin(models.AbstractModel):
             shares = move._get_subscription_shares(billed, move.amount_untaxed, move.amount_total)
             for order, (untaxed, total) in shares.items():
                 vals = values.setdefault(order, dict(nothing))
-                vals.update(state='billed', reason=False)
+                earlier_reason = vals['state'] == 'billed' and vals['reason']
+                vals.update(state='billed', reason=move._get_mail_obstacle() or earlier_reason)
                 vals['invoice_count'] += 1
                 vals['own_invoice_count'] += order == billed[:1]
                 vals['amount_untaxed'] += sign * untaxed

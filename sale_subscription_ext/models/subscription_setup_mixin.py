@@ -85,7 +85,18 @@ class SubscriptionSetupMixin(models.AbstractModel):
         is_open = self.state in ('draft', 'sent') or self._is_running()
         return bool(
             is_open and self.is_recurring and self.product_uom_qty and self.product_id.setup_product_id
-            and not self.setup_line_ids)
+            and not self.setup_line_ids and not self._is_set_up_on_contract())
+
+    def _is_set_up_on_contract(self):
+        """Return whether the line of an amendment is about one whose setup fee the contract has.
+
+        :rtype: bool
+        """
+        self.ensure_one()
+        if not self.order_id.amendment_type:
+            return False
+        line = self.sudo()._get_amended_line()  # whoever makes the amendment may not see the contract
+        return self.product_id.setup_product_id in line.setup_line_ids.product_id
 
     def _prepare_setup_line(self):
         """Prepare the one-time line of the setup fee.

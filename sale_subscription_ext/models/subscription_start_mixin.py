@@ -56,6 +56,23 @@ class SubscriptionStartMixin(models.AbstractModel):
 
     # === BUSINESS METHODS === #
 
+    def _start_imported(self):
+        """Start subscriptions which were created confirmed, and close those with a close date.
+
+        :raise UserError: when a recurring product has no plan
+        """
+        for order in self:
+            if message := order._get_missing_plan_message():
+                raise UserError(message)
+        self._complete_plans()
+        quiet = self.filtered('is_subscription').with_context(
+            tracking_disable=True, sale_subscription_ext_quiet=True)
+        quiet._start_subscriptions()
+        for (reason, note, day), orders in quiet.filtered('close_date').grouped(
+            lambda order: (order.close_reason_id, order.close_note or '', order.close_date)
+        ).items():
+            orders._close_subscriptions(reason, note, day)
+
     def _get_missed_periods(self, billing_from='all', day=None):
         """Return what would be due at once if this quotation were confirmed today.
 

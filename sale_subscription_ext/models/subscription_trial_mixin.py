@@ -16,8 +16,16 @@ class SubscriptionTrialMixin(models.AbstractModel):
     trial_end_date = fields.Date(
         string="Trial Ends On", copy=False, tracking=True,
         help="The first day which is billed. Left empty on a quotation, the trial of the plan counts from the start.")
+    plan_trial_value = fields.Integer(compute='_compute_plan_trial_value')
     trial_reminder_date = fields.Date(
         copy=False, readonly=True, help="When the customer was reminded of the end of the trial.")
+
+    # === COMPUTE METHODS === #
+
+    @api.depends('plan_id')
+    def _compute_plan_trial_value(self):
+        for order in self:
+            order.plan_trial_value = order.plan_id.trial_value
 
     # === BUSINESS METHODS === #
 

@@ -12,10 +12,12 @@ from . import test_billing_set_wise
 from . import test_change
 from . import test_consolidation
 from . import test_credit
+from . import test_document
 from . import test_first_invoice
 from . import test_host
 from . import test_indexation
 from . import test_indexation_tools
+from . import test_invoice_email
 from . import test_lifecycle
 from . import test_closing
 from . import test_pause

@@ -20,12 +20,12 @@ class TestAmendmentPortal(AmendmentCommon, HttpCase):
         amendment = self._amend(order, {0: {'product_uom_qty': 3}}, added=[{'product_id': self.installation.id}])
         amendment.action_quotation_sent()
         page = self._open(amendment)
-        for text in (order.name, "14.52", "43.55", "Due today", "229.03", "210.00", "until now <span>1.00"):
+        for text in (order.name, "14.52", "43.55", "Due today", "229.03", "210.00", "until now 1 "):
             with self.subTest(text=text):
                 self.assertIn(text, page.text)
         document = self._open(amendment, report_type='html').text
         self.assertIn("229.03", document)
-        self.assertIn("until now <span>1.00", document)
+        self.assertIn("until now 1 ", document)
         self.assertNotIn("What changes", self._open(order).text)
 
     def test_the_customer_sees_only_what_is_served(self):

@@ -1,4 +1,4 @@
-from odoo.exceptions import ValidationError
+from odoo.exceptions import UserError, ValidationError
 from odoo.fields import Command
 from odoo.tests import Form, freeze_time
 
@@ -149,3 +149,55 @@ class TestOptions(SaleSubscriptionCommon):
         for other in (order.order_line[0], self.support.product_tmpl_id):
             with self.assertRaisesRegex(Exception, "isn't an option"):
                 order._set_option_quantity(other, 0)
+
+    def _open_options(self, order, **quantities):
+        dialog = self.env['subscription.option.dialog'].browse(order.action_options()['res_id'])
+        for line in dialog.line_ids:
+            line.quantity = quantities.get(line.name, line.quantity)
+        return dialog
+
+    def test_options_are_taken_and_dropped_by_a_change_which_says_its_cost(self):
+        order = self._create_contract()
+        dialog = self._open_options(order, Backup=2, Monitoring=1)
+        self.assertRecordValues(dialog.line_ids, [
+            {'name': "Backup", 'price_unit': 10.0, 'current_quantity': 0.0},
+            {'name': "Monitoring", 'price_unit': 5.0, 'current_quantity': 0.0},
+        ])
+        with freeze_time('2026-01-17 10:00:00'):
+            amendment = self.Order.browse(dialog.action_prepare_change()['res_id'])
+            self.assertEqual(amendment.amendment_recurring, 55.0)
+            self.assertEqual(order.mrr, 30.0, "Nothing changes before it is confirmed")
+            amendment.action_confirm()
+        self.assertEqual(order.mrr, 55.0)
+        self.assertFalse(order._get_offers_beside_contract())
+        self._assert_ledgers_hold(order)
+
+    def test_an_option_which_is_dropped_by_a_change_is_offered_again_and_set_up_once(self):
+        order = self._create_contract()
+        for quantity, day in ((1, '2026-01-10'), (0, '2026-01-17'), (1, '2026-01-20')):
+            with freeze_time(f'{day} 10:00:00'):
+                dialog = self._open_options(order, Backup=quantity)
+                amendment = self.Order.browse(dialog.action_prepare_change()['res_id'])
+                amendment.write({'amendment_timing': 'date', 'effective_date': day})
+                amendment.action_confirm()
+                self.assertEqual(order.mrr, 40.0 if quantity else 30.0)
+        self.assertEqual(len(order.order_line.filtered(lambda line: line.product_id == self.setup)), 1)
+        self._assert_ledgers_hold(order)
+
+    def test_a_choice_of_nothing_or_of_less_than_nothing_is_refused(self):
+        order = self._create_contract()
+        with self.assertRaisesRegex(UserError, "Choose another quantity"):
+            self._open_options(order).action_prepare_change()
+        with self.assertRaisesRegex(UserError, "less than 0"):
+            self._open_options(order, Backup=-1)
+        plain = self._create_order(self.support, confirm=True)
+        with self.assertRaisesRegex(UserError, "No options are offered"):
+            plain.action_options()
+
+    def test_the_customer_reads_the_options_and_what_they_cost(self):
+        order = self._create_contract()
+        self.assertTrue(order.has_options)
+        self.assertEqual(
+            [(option['name'], option['price_unit'], option['quantity']) for option in order._get_offered_options()],
+            [("Backup", 10.0, 0.0), ("Monitoring", 5.0, 0.0)])
+        self.assertEqual(order._get_order_lines_to_report(), order.order_line[0], "Offers aren't served")

@@ -7,5 +7,6 @@ from . import subscription_close
 from . import subscription_price_update
 from . import subscription_start
 from . import subscription_hand_over
+from . import subscription_option_dialog
 from . import subscription_pause
 from . import subscription_resume
