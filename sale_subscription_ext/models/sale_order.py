@@ -231,9 +231,8 @@ class SaleOrder(models.Model):
             self._check_stage(self.env['subscription.stage'].browse(vals['stage_id']))
         if not self.env.su:
             self._check_engine_fields(vals)
-        signed = [field for field in SIGNED_FIELDS if field in vals]
-        if signed:
-            self._check_signed(signed, vals)
+        if vals.keys() & SIGNED_FIELDS:
+            self._check_signed(vals)
         owners = self._get_owners() if vals.keys() & OWNER_FIELDS else {}
         result = super().write(vals)
         if owners:

@@ -5,6 +5,7 @@ from odoo.exceptions import UserError
 from odoo.tools import format_amount, format_date
 
 from .. import const
+from .subscription_guard_mixin import get_changed_fields
 from .subscription_schedule_mixin import DuePeriod
 
 # What a line costs or is: a change of one of these on a running contract is an amendment.
@@ -195,12 +196,7 @@ class SubscriptionChangeMixin(models.AbstractModel):
         :rtype: bool
         """
         self.ensure_one()
-        return any(
-            self._fields[name].type == 'many2many'
-            or self._fields[name].convert_to_cache(vals[name], self) != self._fields[name].convert_to_cache(
-                self[name], self)
-            for name in names & vals.keys()
-        )
+        return bool(get_changed_fields(self, vals, names))
 
     def _is_swapped_by(self, vals):
         """Return whether `vals` would turn a line which was billed into another product, unit or plan.

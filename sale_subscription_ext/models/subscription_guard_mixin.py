@@ -4,7 +4,7 @@ from odoo.exceptions import UserError
 from .. import const
 
 # What a running contract was signed for; another value is another contract.
-SIGNED_FIELDS = ('plan_id', 'start_date', 'company_id', 'currency_id')
+SIGNED_FIELDS = frozenset({'plan_id', 'start_date', 'company_id', 'currency_id'})
 
 # What the engine alone knows of a confirmed order.
 ENGINE_FIELDS = frozenset({
@@ -14,6 +14,21 @@ ENGINE_FIELDS = frozenset({
     'paused_from', 'paused_until', 'renewal_date', 'subscription_id', 'origin_order_id',
     'state_before_closing', 'end_date_before_closing', 'close_money', 'close_unbilled',
 })
+
+
+def get_changed_fields(record, vals, names):
+    """Return which of some fields would be changed by writing `vals`.
+
+    :param record: an order or a line
+    :param dict vals: values to write
+    :param names: of the fields which matter
+    :rtype: list[str]
+    """
+    def is_changed(field):
+        # Commands say what is to be done, not what would come out of it.
+        return field.type == 'many2many' or (
+            field.convert_to_cache(vals[field.name], record) != field.convert_to_cache(record[field.name], record))
+    return [name for name in names if name in vals and is_changed(record._fields[name])]
 
 
 class SubscriptionGuardMixin(models.AbstractModel):
@@ -49,21 +64,18 @@ class SubscriptionGuardMixin(models.AbstractModel):
                     name=order.name,
                 ))
 
-    def _check_signed(self, signed, vals):
+    def _check_signed(self, vals):
         """Refuse another plan, start, company or currency on a running contract.
 
-        :param list signed: names of the fields
         :param dict vals: the wished values
         :raise UserError: saying what to do instead
         """
         if self.env.context.get('sale_subscription_ext_changing'):
             return
         for order in self.filtered(lambda order: order.subscription_state in const.CONTRACT_STATES):
-            for name in signed:
-                field = order._fields[name]
-                if field.convert_to_cache(vals[name], order) != field.convert_to_cache(order[name], order):
-                    raise UserError(self.env._(
-                        "The field “%(field)s” of running subscription %(name)s can't be changed. Close it and confirm"
-                        " a new quotation instead.",
-                        field=field._description_string(self.env), name=order.name,
-                    ))
+            for name in sorted(get_changed_fields(order, vals, SIGNED_FIELDS)):
+                raise UserError(self.env._(
+                    "The field “%(field)s” of running subscription %(name)s can't be changed. Close it and confirm"
+                    " a new quotation instead.",
+                    field=self._fields[name]._description_string(self.env), name=order.name,
+                ))
