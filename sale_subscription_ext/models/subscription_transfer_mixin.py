@@ -33,13 +33,14 @@ class SubscriptionTransferMixin(models.AbstractModel):
 
         :param dict values: new `partner_id`, `partner_invoice_id`, `partner_shipping_id`, `user_id`, `team_id`
         """
-        for order in self:
+        for user_order in self:
+            order = user_order.sudo()  # who gives it to a colleague may not see it any more
             is_automatic = order.fiscal_position_id == order.determined_fiscal_position_id
             before = (order.partner_id, order.user_id)
-            order.write(values)
+            user_order.write(values)
             if is_automatic:
                 # Determined for the new customer; the lines follow at the next billing.
-                order.sudo().determined_fiscal_position_id = order.fiscal_position_id
+                order.determined_fiscal_position_id = order.fiscal_position_id
             order._message_log(body=self.env._(
                 "The contract is handed over from %(old)s to %(new)s. Open invoices stay where they are.",
                 old=' / '.join(record.display_name for record in before if record),
@@ -66,15 +67,16 @@ class SubscriptionTransferMixin(models.AbstractModel):
 
         :param dict owners: see `_get_owners`, before the change
         """
-        now = self._get_owners()
-        changed = self.browse([order.id for order in owners if now.get(order, owners[order]) != owners[order]])
+        orders = self.sudo()  # the right on them was checked; who gives them to a colleague may not see them any more
+        now = orders._get_owners()
+        changed = orders.browse([order.id for order in owners if now.get(order, owners[order]) != owners[order]])
         counted = changed - changed._get_uncounted()
         booked = counted._get_booked_mrr()
         vals_list = []
         for order in counted:
             vals_list += order._prepare_transfer(booked[order], owners[order])
         self._count_customers(vals_list)
-        self.env['subscription.event'].sudo().create(vals_list)  # movements are written by the engine only
+        orders.env['subscription.event'].create(vals_list)
         for order in changed:
             if now[order]['commercial_partner_id'] != owners[order]['commercial_partner_id']:
                 order._change_readers(owners[order]['partner_id'])
