@@ -78,12 +78,15 @@ class SubscriptionAmendmentMixin(models.AbstractModel):
         return self._open_new_amendment('upsell')
 
     def action_change(self):
-        """Open a new quotation which changes a running subscription: products, quantities, prices, plan.
+        """Open a new quotation which changes a running subscription: products, quantities, prices, plan. Of several,
+        ask what is changed on all of them.
 
         :return: a window action
         :rtype: dict
         :raise UserError: when the subscription isn't running
         """
+        if len(self) > 1:
+            return self._get_dialog('sale_subscription_ext.subscription_bulk_change_action', self.env._("changed"))
         return self._open_new_amendment('change')
 
     def action_apply_amendment(self):
@@ -153,7 +156,22 @@ class SubscriptionAmendmentMixin(models.AbstractModel):
         """
         self.ensure_one()
         source = self.with_context(sale_subscription_ext_no_setup=True)
-        amendment = source.copy({
+        amendment = source.copy(source._prepare_amendment(amendment_type, **values)).with_env(self.env)
+        amendment.message_post_with_source(
+            'mail.message_origin_link', render_values={'self': amendment, 'origin': self},
+            subtype_xmlid='mail.mt_note')
+        self._message_log(body=self.env._("A change is prepared: %(name)s.", name=amendment.name))
+        return amendment
+
+    def _prepare_amendment(self, amendment_type, **values):
+        """Prepare what the quotation of an amendment has that isn't a copy of its contract.
+
+        :param str amendment_type: see the field
+        :param values: other values of the quotation
+        :rtype: dict
+        """
+        self.ensure_one()
+        return {
             'amendment_type': amendment_type,
             'subscription_id': self.id,
             'origin_order_id': (self.origin_order_id or self).id,
@@ -161,15 +179,10 @@ class SubscriptionAmendmentMixin(models.AbstractModel):
             'user_id': self.user_id.id or self.env.uid,
             'order_line': [
                 Command.create(line._prepare_amendment_line() if line.is_recurring else line.copy_data()[0])
-                for line in source._get_amended_lines()
+                for line in self._get_amended_lines()
             ],
             **values,
-        }).with_env(self.env)
-        amendment.message_post_with_source(
-            'mail.message_origin_link', render_values={'self': amendment, 'origin': self},
-            subtype_xmlid='mail.mt_note')
-        self._message_log(body=self.env._("A change is prepared: %(name)s.", name=amendment.name))
-        return amendment
+        }
 
     def _get_amended_lines(self):
         """Return the lines of a contract which an amendment shows: what is served, the options which are offered, and
@@ -320,15 +333,17 @@ class SubscriptionAmendmentMixin(models.AbstractModel):
     # === CRON === #
 
     @api.model
-    def _cron_run_lifecycle(self):
+    def _get_lifecycle_steps(self):
         """Override to apply the amendments whose date has come, before anything else."""
-        _made, is_done = self.env['sale.order']._run_in_batches(
-            self._get_due_amendments_domain(),
-            lambda orders: orders._apply_due_amendments(),
-            lambda order, error: order._log_amendment_error(error),
-            commit=True,
-        )
-        return super()._cron_run_lifecycle() if is_done else None
+        engine = self.env['sale.order']
+        return [
+            (engine._get_due_amendments_domain, lambda orders: orders._apply_due_amendments()),
+            *super()._get_lifecycle_steps(),
+        ]
+
+    def _log_lifecycle_error(self, error):
+        """Override to ask the salesperson of an amendment which couldn't be applied to look at it."""
+        return self._log_amendment_error(error) if self.amendment_type else super()._log_lifecycle_error(error)
 
     @api.model
     def _get_due_amendments_domain(self):
