@@ -12,6 +12,7 @@
         'security/ir.model.access.csv',
         'security/ir_rules.xml',
         'security/subscription_price_rules.xml',
+        'security/subscription_bulk_rules.xml',
         # Record data; e-mail templates come before the stages which send them.
         'data/mail_template_data.xml',
         'data/subscription_stage_data.xml',
@@ -20,7 +21,10 @@
         'data/mail_activity_type_data.xml',
         'data/ir_cron_data.xml',
         'data/subscription_indexation_data.xml',
+        'data/subscription_bulk_action_data.xml',
         # Wizard views, before the views whose buttons open them.
+        'wizard/subscription_dialog_templates.xml',
+        'wizard/subscription_bulk_change_views.xml',
         'wizard/subscription_change_day_views.xml',
         'wizard/subscription_close_views.xml',
         'wizard/subscription_price_update_views.xml',
@@ -28,12 +32,15 @@
         'wizard/subscription_hand_over_views.xml',
         'wizard/subscription_option_dialog_views.xml',
         'wizard/subscription_pause_views.xml',
+        'wizard/subscription_renew_views.xml',
         'wizard/subscription_resume_views.xml',
         # Model views.
         'views/subscription_period_views.xml',
         'views/subscription_event_views.xml',
         'views/subscription_billing_run_line_views.xml',
         'views/subscription_billing_run_views.xml',
+        'views/subscription_bulk_action_line_views.xml',
+        'views/subscription_bulk_action_views.xml',
         'views/subscription_price_index_views.xml',
         'views/subscription_indexation_line_views.xml',
         'views/subscription_indexation_views.xml',
@@ -47,6 +54,7 @@
         'views/subscription_amendment_views.xml',
         'views/subscription_views.xml',
         'views/sale_order_price_views.xml',
+        'views/sale_order_bulk_views.xml',
         'views/res_config_settings_views.xml',
         # QWeb templates.
         'report/sale_order_templates.xml',

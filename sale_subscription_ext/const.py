@@ -97,3 +97,20 @@ USUAL_DAYS = 10
 
 # How often a batch is tried again when another transaction got in its way.
 MAX_CONCURRENCY_RETRIES = 5
+
+# What can be done to a selection of subscriptions; addons extend the selection of `subscription.bulk.action`.
+BULK_ACTIONS = [
+    ('renew', "Renew"),
+    ('change', "Change"),
+    ('change_day', "Change Billing Day"),
+    ('pause', "Pause"),
+    ('resume', "Resume"),
+    ('close', "Close"),
+    ('undo_closing', "Undo Closing"),
+    ('reopen', "Reopen"),
+    ('hand_over', "Hand Over"),
+    ('update_prices', "Update Prices"),
+]
+
+# Up to how many subscriptions somebody waits for a bulk action; more are done in the background.
+BULK_SIZE_AT_ONCE = 30

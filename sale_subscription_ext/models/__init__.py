@@ -14,6 +14,8 @@ from . import subscription_run_guard_mixin
 from . import subscription_run_work_mixin
 from . import subscription_billing_run
 from . import subscription_billing_run_line
+from . import subscription_bulk_action
+from . import subscription_bulk_action_line
 # What a sales order and its lines can do as a subscription, by concern.
 from . import subscription_quotation_mixin
 from . import subscription_guard_mixin
@@ -54,6 +56,7 @@ from . import subscription_move_batch_mixin
 from . import subscription_move_line_batch_mixin
 from . import subscription_move_post_mixin
 from . import subscription_price_mixin
+from . import subscription_selection_mixin
 # Extensions of the host.
 from . import res_company
 from . import res_config_settings

@@ -42,6 +42,7 @@ class SaleOrder(models.Model):
         'subscription.preview.mixin',
         'subscription.metrics.mixin',
         'subscription.price.mixin',
+        'subscription.selection.mixin',
     ]
 
     _next_invoice_date_idx = models.Index(

@@ -50,13 +50,20 @@ class SubscriptionCloseMixin(models.AbstractModel):
             'sale_subscription_ext.subscription_close_action', self.env._("closed"), const.CONTRACT_STATES)
 
     def action_undo_closing(self):
-        """Let subscriptions go on whose end was announced.
+        """Let a subscription go on whose end was announced; of several, show what that means and ask for it.
 
+        :return: a window action, nothing for one
+        :rtype: dict|bool
         :raise UserError: when a subscription isn't closing
         """
+        if len(self) > 1:
+            return self._get_dialog(
+                'sale_subscription_ext.subscription_undo_closing_action', self.env._("kept open"), ('closing',),
+                kind='undo_closing')
         self.check_access('write')
         self._check_states(self.env._("kept open"), ('closing',))
         self._undo_closing()
+        return False
 
     def action_reopen(self):
         """Show what reopening the subscriptions means, and ask for it.
@@ -66,7 +73,7 @@ class SubscriptionCloseMixin(models.AbstractModel):
         :raise UserError: when a subscription isn't closed
         """
         return self._get_dialog(
-            'sale_subscription_ext.subscription_reopen_action', self.env._("reopened"), ('closed',))
+            'sale_subscription_ext.subscription_reopen_action', self.env._("reopened"), ('closed',), kind='reopen')
 
     # === BUSINESS METHODS - CLOSE === #
 

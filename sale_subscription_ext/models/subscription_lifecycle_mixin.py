@@ -28,19 +28,22 @@ class SubscriptionLifecycleMixin(models.AbstractModel):
         """
         return self._get_dialog('sale_subscription_ext.subscription_change_day_action', self.env._("changed"))
 
-    def _get_dialog(self, xmlid, action_name, states=const.RUNNING_STATES):
-        """Return the action of a dialog about these subscriptions.
+    def _get_dialog(self, xmlid, action_name, states=const.RUNNING_STATES, **defaults):
+        """Return the action of a dialog about these subscriptions; of several, it leaves out those in another state.
 
         :param str xmlid: of a window action
         :param str action_name: what is done to them, translated: “closed”
         :param tuple states: in which this can be done
+        :param defaults: values of the dialog
         :rtype: dict
-        :raise UserError: when a subscription is in another state
+        :raise UserError: when all of them are in another state
         """
         self.check_access('write')
-        self._check_states(action_name, states)
+        if not self.filtered(lambda order: order.subscription_state in states):
+            self._check_states(action_name, states)
         action = self.env['ir.actions.act_window']._for_xml_id(xmlid)
-        action['context'] = {'default_order_ids': self.ids}
+        action['context'] = {
+            'default_order_ids': self.ids, **{f'default_{name}': value for name, value in defaults.items()}}
         return action
 
     def _check_running(self, action_name):

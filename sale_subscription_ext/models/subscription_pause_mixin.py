@@ -36,12 +36,13 @@ class SubscriptionPauseMixin(models.AbstractModel):
         :raise UserError: when a subscription neither is paused nor will be
         """
         planned = self.filtered(lambda order: order.subscription_state == 'progress' and order.paused_from)
-        if self == planned:
+        if len(self) == 1 and planned:
             self.check_access('write')
             self._withdraw_pause()
             return False
         return self._get_dialog(
-            'sale_subscription_ext.subscription_resume_action', self.env._("resumed"), ('paused',))
+            'sale_subscription_ext.subscription_resume_action', self.env._("resumed"),
+            ('paused', 'progress') if planned else ('paused',), kind='resume')
 
     # === BUSINESS METHODS === #
 

@@ -80,19 +80,19 @@ class SubscriptionRenewalMixin(models.AbstractModel):
     # === ACTION METHODS === #
 
     def action_renew(self):
-        """Open the renewal quotation of the subscription, a new one where there is none.
+        """Open the renewal quotation of the subscription, or a new one; of several, ask for prices and term.
 
         :return: a window action
         :rtype: dict
-        :raise UserError: when the subscription can't be renewed
+        :raise UserError: when none can be renewed
         """
-        self.ensure_one()
+        if len(self) > 1:
+            return self._get_dialog('sale_subscription_ext.subscription_renew_action', self.env._("renewed"))
         self.check_access('write')
         self._check_running(self.env._("renewed"))
         self._check_no_waiting_renewal()
-        renewal = self.renewal_ids.filtered(
-            lambda order: order.state in ('draft', 'sent') and order.subscription_state == 'renewal')[:1]
-        return (renewal or self._create_renewal())._get_records_action(name=self.env._("Renewal"))
+        renewal = self._get_renewal_quotation() or self._create_renewal()
+        return renewal._get_records_action(name=self.env._("Renewal"))
 
     def action_view_chain(self):
         """Open the whole chain of renewals which a subscription belongs to.
@@ -110,6 +110,14 @@ class SubscriptionRenewalMixin(models.AbstractModel):
         return action
 
     # === BUSINESS METHODS - QUOTATION === #
+
+    def _get_renewal_quotation(self):
+        """Return the renewal quotation of the subscription which isn't confirmed yet.
+
+        :rtype: sale.order
+        """
+        quotations = self.renewal_ids.filtered(lambda order: order.state in ('draft', 'sent'))
+        return quotations.filtered(lambda order: order.subscription_state == 'renewal')[:1]
 
     def _create_renewal(self, **values):
         """Make the quotation of a renewal: what is served now, at the same prices.

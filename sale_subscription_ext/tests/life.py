@@ -370,7 +370,7 @@ class Life(LifeBase):
             self.env['subscription.change.day'].create({
                 'order_ids': [Command.set(self.order.ids)],
                 'billing_date': self.order._get_first_unbilled_day() + timedelta(days=wait),
-            }).action_change()
+            }).action_apply()
 
     @precondition(lambda self: self.is_in('progress'))
     @rule()

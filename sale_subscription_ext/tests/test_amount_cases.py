@@ -107,9 +107,9 @@ class TestAmountCases(SaleSubscriptionCommon):
             wizard = self.env['subscription.change.day'].create({
                 'order_ids': [Command.set(order.ids)], 'billing_date': '2016-05-10'})
             with self.assertRaisesRegex(UserError, "06/01/2016"):
-                wizard.action_change()
+                wizard.action_apply()
             wizard.billing_date = '2016-06-10'
-            wizard.action_change()
+            wizard.action_apply()
         self._assert_amounts(self._bill_on('2016-06-01', order), [174.18], 174.18, 209.02)  # 9/31: 10 May – 10 June
         self._assert_amounts(self._bill_on('2016-06-10', order), [599.95], 599.95, 719.94)
         self._assert_ledgers_hold(order)

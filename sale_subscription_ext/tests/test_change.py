@@ -224,7 +224,7 @@ class TestDirectChange(SaleSubscriptionCommon):
         action = order.action_change_billing_day()
         wizard = self.env[action['res_model']].with_context(**action['context']).create({'billing_date': '2026-03-01'})
         self.assertEqual(wizard.first_unbilled_day, Date.to_date('2026-02-15'))
-        wizard.action_change()
+        wizard.action_apply()
         self.assertEqual(order.next_invoice_date, Date.to_date('2026-02-15'))
         self.assertEqual(self._bill('2026-02-15').amount_untaxed, 15.0)  # 14 of 28 days
         self.assertEqual(order.next_invoice_date, Date.to_date('2026-03-01'))
@@ -238,7 +238,7 @@ class TestDirectChange(SaleSubscriptionCommon):
         self._bill('2026-01-31')
         wizard = self.env['subscription.change.day'].create({'order_ids': order.ids, 'billing_date': '2026-02-10'})
         with self.assertRaisesRegex(UserError, "billed beyond"):
-            wizard.action_change()
+            wizard.action_apply()
 
     def test_a_locked_order_is_not_swapped_either(self):
         order = self._create_order(confirm=True)

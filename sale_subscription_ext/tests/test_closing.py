@@ -15,7 +15,7 @@ class TestClosing(SaleSubscriptionCommon):
         action = orders.action_close()
         wizard = self.env[action['res_model']].with_context(**action['context']).create({
             'close_reason_id': self.reason.id, **values})
-        wizard.action_close()
+        wizard.action_apply()
         return wizard
 
     def test_a_closing_at_the_end_of_the_period_serves_and_counts_until_then(self):
@@ -59,7 +59,7 @@ class TestClosing(SaleSubscriptionCommon):
                 'order_ids': order.ids, 'close_reason_id': self.reason.id, 'money': 'credit'})
             self.assertTrue(wizard.has_paid_rest)
             self.assertIn("19.35", wizard.preview)  # 30 × 20/31
-            wizard.action_close()
+            wizard.action_apply()
         credit = order.invoice_ids.filtered(lambda move: move.move_type == 'out_refund')
         self.assertEqual(credit.amount_untaxed, 19.35)
         self.assertEqual(credit.state, 'posted')
@@ -158,9 +158,9 @@ class TestClosing(SaleSubscriptionCommon):
         with freeze_time('2026-03-11 10:00:00'):
             action = order.action_reopen()
             wizard = self.env[action['res_model']].with_context(**action['context']).create({})
-            self.assertTrue(wizard.is_reopening)
+            self.assertEqual(wizard.kind, 'reopen')
             self.assertIn("nothing is billed", wizard.preview)
-            wizard.action_reopen()
+            wizard.action_apply()
             self.assertRecordValues(order, [{
                 'subscription_state': 'progress', 'mrr': 30.0, 'end_date': False, 'close_date': False,
                 'next_invoice_date': Date.to_date('2026-03-11'),
@@ -205,7 +205,7 @@ class TestClosing(SaleSubscriptionCommon):
                 'close_reason_id': self.reason.id})
             for order in orders:
                 self.assertIn(order.name, wizard.preview)
-            wizard.action_close()
+            wizard.action_apply()
         self.assertEqual(orders.mapped('subscription_state'), ['closed', 'closed'])
 
     def test_an_announced_end_is_told_in_an_email_and_the_undoing_too(self):

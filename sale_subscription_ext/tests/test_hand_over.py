@@ -16,8 +16,8 @@ class TestHandOver(SaleSubscriptionCommon):
     def _hand_over(self, orders, **values):
         """Hand orders over through the dialog."""
         action = orders.action_hand_over()
-        wizard = self.env[action['res_model']].with_context(**action['context']).create(values)
-        wizard.action_hand_over()
+        wizard = orders.env[action['res_model']].with_context(**action['context']).create(values)
+        wizard.action_apply()
 
     def _get_transfers(self, order):
         return self.Event.search([('order_id', '=', order.id), ('event_type', '=', 'transfer')], order='id')
@@ -67,6 +67,27 @@ class TestHandOver(SaleSubscriptionCommon):
             self.assertEqual(transfers[1].user_id, self.seller)
             self.assertEqual(transfers.mapped('contract_change'), [0, 0])
         self._assert_ledgers_hold(orders)
+
+    def test_who_sees_own_contracts_only_gives_one_to_a_colleague(self):
+        owner = new_test_user(self.env, 'owner', 'sales_team.group_sale_salesman')
+        for write in (lambda order: self._hand_over(order, user_id=self.seller.id),
+                      lambda order: order.write({'user_id': self.seller.id})):
+            order = self._create_order(user_id=owner.id, confirm=True)
+            self.env.flush_all()
+            self.env.invalidate_all()
+            write(order.with_user(owner))
+            self.env.flush_all()
+            self.env.invalidate_all()
+            self.assertEqual(order.user_id, self.seller)
+            self.assertEqual(self._get_transfers(order).mapped('mrr_change'), [-30.0, 30.0])
+
+    def test_the_form_is_left_for_the_list_by_who_does_not_see_the_contract_any_more(self):
+        owner = new_test_user(self.env, 'owner', 'sales_team.group_sale_salesman')
+        order = self._create_order(user_id=owner.id, confirm=True)
+        action = order.with_user(owner).action_hand_over()
+        wizard = self.env[action['res_model']].with_user(owner).with_context(**action['context']).create({
+            'user_id': self.seller.id})
+        self.assertEqual(wizard.action_apply()['target'], 'main')
 
     def test_a_salesperson_changed_in_the_form_is_a_transfer_too(self):
         order = self._create_order(confirm=True)

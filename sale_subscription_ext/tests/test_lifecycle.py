@@ -126,7 +126,7 @@ class TestLifecycle(SaleSubscriptionCommon):
         action = order.action_close()
         wizard = self.env[action['res_model']].with_context(**action['context']).create({
             'close_reason_id': self.reason.id, 'close_note': "Went to the seaside"})
-        wizard.action_close()
+        wizard.action_apply()
         self.assertRecordValues(order, [{
             'subscription_state': 'closed', 'close_reason_id': self.reason.id, 'mrr': 0.0,
             'close_date': Date.to_date('2026-01-31'), 'end_date': Date.to_date('2026-01-31'),
@@ -157,7 +157,7 @@ class TestLifecycle(SaleSubscriptionCommon):
                 'order_ids': order.ids, 'close_reason_id': self.reason.id})
             self.assertTrue(wizard.has_unbilled)
             self.assertEqual(wizard.unbilled, 'bill')
-            wizard.action_close()
+            wizard.action_apply()
         self.assertEqual(order.subscription_state, 'closed')
         self.assertEqual(order.invoice_ids.amount_untaxed, 169.35)  # 30 × 20/31 + 3 × 50
         self.assertEqual(order.invoice_ids.invoice_date, Date.to_date('2026-01-20'))
@@ -170,9 +170,9 @@ class TestLifecycle(SaleSubscriptionCommon):
         wizard = self.env['subscription.close'].create({
             'order_ids': order.ids, 'close_reason_id': self.reason.id})
         with self.assertRaisesRegex(UserError, "missed periods"):
-            wizard.action_close()
+            wizard.action_apply()
         wizard.unbilled = 'leave_out'
-        wizard.action_close()
+        wizard.action_apply()
         self.assertEqual(
             self._get_ledger(order, 'date_start', 'date_end', 'state'), [('2022-06-01', '2026-02-01', 'waived')])
         self._assert_ledgers_hold(order)

@@ -172,7 +172,7 @@ class TestRights(SaleSubscriptionCommon):
         self.assertEqual(moves.with_user(self.env.user).amount_untaxed, 60.0)
         wizard = self.env['subscription.close'].with_user(self.salesman).create({
             'order_ids': order.ids, 'close_reason_id': self.reason.id})
-        wizard.action_close()
+        wizard.action_apply()
         self.assertEqual(order.subscription_state, 'closed')
         self._assert_ledgers_hold(order.with_user(self.env.user))
 

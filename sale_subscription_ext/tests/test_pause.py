@@ -19,7 +19,7 @@ class TestPause(SaleSubscriptionCommon):
         """Pause orders through the dialog."""
         action = orders.action_pause()
         wizard = self.env[action['res_model']].with_context(**action['context']).create(values)
-        wizard.action_pause()
+        wizard.action_apply()
         return wizard
 
     def test_a_paused_contract_is_not_billed_and_resuming_bills_only_what_comes(self):
@@ -36,7 +36,7 @@ class TestPause(SaleSubscriptionCommon):
         with freeze_time('2026-03-11 10:00:00'):
             action = order.action_resume()
             wizard = self.env[action['res_model']].with_context(**action['context']).create({})
-            wizard.action_resume()
+            wizard.action_apply()
             self.assertRecordValues(order, [{
                 'subscription_state': 'progress', 'mrr': 30.0, 'paused_from': False,
                 'next_invoice_date': Date.to_date('2026-03-11'),

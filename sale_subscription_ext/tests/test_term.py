@@ -91,9 +91,9 @@ class TestTerm(SaleSubscriptionCommon):
         wizard = self.env['subscription.close'].create({'order_ids': order.ids, 'close_reason_id': self.reason.id})
         self.assertIn("06/30/2026", wizard.early_warning)
         with self.assertRaisesRegex(UserError, "say why"):
-            wizard.action_close()
+            wizard.action_apply()
         wizard.override_reason = "Settled with the customer"
-        wizard.action_close()
+        wizard.action_apply()
         self.assertEqual(order.subscription_state, 'closed')
         self.assertTrue(any("Settled with" in message.body for message in order.message_ids))
 

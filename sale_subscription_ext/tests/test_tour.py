@@ -49,3 +49,16 @@ class TestTour(SaleSubscriptionCommon, HttpCase):
         self.start_tour(f'/odoo/subscriptions/{order.id}', 'sale_subscription_ext_close_tour', login='tourist')
         self.assertRecordValues(order, [{'subscription_state': 'progress', 'mrr': 30.0, 'end_date': False}])
         self._assert_ledgers_hold(order)
+
+    @freeze_time('2026-01-17 10:00:00')
+    def test_a_salesman_renews_and_resumes_what_is_ticked(self):
+        self.env.user.write({'login': 'tourist', 'password': 'tourist'})
+        running, paused = self._create_order(start_date='2026-01-01'), self._create_order(start_date='2026-01-01')
+        for order, name in ((running, "Tour Running"), (paused, "Tour Paused")):
+            order.partner_id = self.env['res.partner'].create({'name': name, 'email': 'tour@example.com'})
+            order.action_confirm()
+        paused._pause_subscriptions()
+        self.start_tour('/odoo/subscriptions', 'sale_subscription_ext_bulk_tour', login='tourist')
+        self.assertEqual(running.renewal_ids.amount_untaxed, 33.0)
+        self.assertEqual(paused.subscription_state, 'progress')
+        self._assert_ledgers_hold(running | paused)

@@ -2,6 +2,7 @@ from . import subscription_dialog_mixin
 from . import account_move_reversal
 from . import sale_advance_payment_inv
 from . import sale_order_discount
+from . import subscription_bulk_change
 from . import subscription_change_day
 from . import subscription_close
 from . import subscription_price_update
@@ -9,4 +10,5 @@ from . import subscription_start
 from . import subscription_hand_over
 from . import subscription_option_dialog
 from . import subscription_pause
+from . import subscription_renew
 from . import subscription_resume

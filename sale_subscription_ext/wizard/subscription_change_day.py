@@ -2,19 +2,27 @@ from odoo import api, fields, models
 from odoo.exceptions import UserError
 from odoo.tools import format_date
 
+from ..const import RUNNING_STATES
+
 
 class SubscriptionChangeDay(models.TransientModel):
     """Moves the billing day of subscriptions: the days to the new one are billed in proportion."""
 
     _name = 'subscription.change.day'
+    _inherit = ['subscription.dialog.mixin']
     _description = "Change Billing Day"
 
-    order_ids = fields.Many2many(comodel_name='sale.order', string="Subscriptions", required=True)
+    day_choice = fields.Selection(
+        selection=[('date', "From a date on"), ('month_day', "A day of the month")],
+        string="New Billing Day", required=True, default='date')
     billing_date = fields.Date(
-        string="New Billing Day", required=True,
+        string="Date",
         help="The first day of a period from now on, such as the 1st of next month. The days until then are billed in"
             " proportion.",
     )
+    billing_month_day = fields.Integer(
+        string="Day of the Month", default=1,
+        help="Each subscription moves to the next such day which isn't billed yet. 31 is the last day of each month.")
     first_unbilled_day = fields.Date(compute='_compute_first_unbilled_day')
 
     # === COMPUTE METHODS === #
@@ -23,25 +31,79 @@ class SubscriptionChangeDay(models.TransientModel):
     def _compute_first_unbilled_day(self):
         for wizard in self:
             wizard.first_unbilled_day = max(
-                (order._get_first_unbilled_day() for order in wizard.order_ids), default=False)
+                (order._get_first_unbilled_day() for order in wizard._get_orders()), default=False)
 
-    # === ACTION METHODS === #
+    @api.depends('order_ids', 'day_choice', 'billing_date', 'billing_month_day')
+    def _compute_preview(self):
+        """Override to follow the choices of the dialog."""
+        return super()._compute_preview()
 
-    def action_change(self):
-        """Count the periods of the subscriptions from the new billing day on.
+    # === HOOKS === #
 
-        :return: an action which closes the dialog
-        :rtype: dict
-        :raise UserError: when the day is billed already, or a subscription isn't running
+    def _get_bulk_type(self):
+        """Override to name what is done."""
+        return 'change_day'
+
+    def _get_action_name(self):
+        """Override to name what is done."""
+        return self.env._("changed")
+
+    def _get_states(self):
+        """Override to change running subscriptions only."""
+        return RUNNING_STATES
+
+    def _check_choices(self):
+        """Override to ask for a day."""
+        if self.day_choice == 'date' and not self.billing_date:
+            raise UserError(self.env._("Choose the first day of a period from now on."))
+        if self.day_choice == 'month_day' and not 1 <= self.billing_month_day <= 31:
+            raise UserError(self.env._("Choose a day of the month from 1 to 31; 31 is the last day of each month."))
+
+    def _check_order(self, order):
+        """Override to leave alone what is billed, and what would change nothing."""
+        first_day = order._get_first_unbilled_day()
+        day = self._get_day(order)
+        if day and day < first_day:
+            raise UserError(self.env._(
+                "%(name)s is billed beyond that day. Choose a day from %(day)s on.",
+                name=order.name, day=format_date(self.env, first_day)))
+        if order.end_date and day and day > order.end_date:
+            raise UserError(self.env._(
+                "%(name)s ends on %(day)s, before its billing day would change.",
+                name=order.name, day=format_date(self.env, order.end_date)))
+
+    def _apply_to(self, order):
+        """Override to count the periods from the new billing day on."""
+        order._change_billing_day(self._get_day(order))
+
+    def _get_preview_of(self, order):
+        """Override to say what changing the billing day does."""
+        day, first_day = self._get_day(order), order._get_first_unbilled_day()
+        if not day:
+            last_day = fields.Date.subtract(first_day, days=1)
+            return self.env._("billed until %(day)s", day=format_date(self.env, last_day))
+        start = self.env._("periods begin on %(day)s from then on", day=format_date(self.env, day))
+        if day <= first_day:
+            return start
+        return self.env._(
+            "%(first)s – %(last)s are billed in proportion, %(start)s", start=start,
+            first=format_date(self.env, first_day), last=format_date(self.env, fields.Date.subtract(day, days=1)))
+
+    # === TOOLING === #
+
+    def _get_day(self, order):
+        """Return the first day of a period of a subscription from now on, by the choices of the dialog.
+
+        :param sale.order order: one of the subscriptions
+        :rtype: datetime.date|bool
         """
         self.ensure_one()
-        self.order_ids.check_access('write')
-        self.order_ids._check_running(self.env._("changed"))
-        for order in self.order_ids:
-            if self.billing_date < order._get_first_unbilled_day():
-                raise UserError(self.env._(
-                    "%(name)s is billed beyond that day. Choose a day from %(day)s on.",
-                    name=order.name, day=format_date(self.env, order._get_first_unbilled_day()),
-                ))
-        self.order_ids._change_billing_day(self.billing_date)
-        return {'type': 'ir.actions.act_window_close'}
+        if self.day_choice == 'date' or not 1 <= self.billing_month_day <= 31:
+            return self.billing_date
+        first_day = order._get_first_unbilled_day()
+        month = first_day.replace(day=1)
+        # A month which has the day, so that the days of shorter ones follow from it: 31 is the last day of each.
+        while (day := fields.Date.add(month, day=self.billing_month_day)) < first_day or (
+                day.day != self.billing_month_day):
+            month = fields.Date.add(month, months=1)
+        return day

@@ -5,7 +5,6 @@ from odoo.exceptions import UserError
 from odoo.tools import format_date
 
 from ..const import CONTRACT_STATES
-from ..models.subscription_invoicing_mixin import SubscriptionParked
 
 
 class SubscriptionClose(models.TransientModel):
@@ -66,9 +65,10 @@ class SubscriptionClose(models.TransientModel):
     def _compute_early_warning(self):
         for wizard in self:
             early = [
-                self.env._("%(name)s: %(day)s", name=order.name, day=format_date(self.env, earliest))
+                self.env._("%(name)s: %(day)s", name=order.name,
+                           day=format_date(self.env, order._get_customer_close_date()))
                 for order in wizard._get_orders()
-                if (earliest := order._get_customer_close_date()) > wizard._get_last_day(order)
+                if order.subscription_state in CONTRACT_STATES and wizard._is_early(order)
             ]
             wizard.early_warning = self.env._(
                 "By term, commitment or period of notice, the earliest end is later. %(list)s.",
@@ -79,46 +79,59 @@ class SubscriptionClose(models.TransientModel):
         """Override to follow the choices of the dialog."""
         return super()._compute_preview()
 
-    # === ACTION METHODS === #
+    # === HOOKS === #
 
-    def action_close(self):
-        """Close the subscriptions, or announce their end, with the given reason.
+    def _get_bulk_type(self):
+        """Override to name what is done."""
+        return 'close'
 
-        :return: an action which closes the dialog
-        :rtype: dict
-        :raise UserError: when one of them isn't running any more, or can't end on that day
-        """
-        self.ensure_one()
-        self.order_ids.check_access('write')
-        self.order_ids._check_states(self.env._("closed"), CONTRACT_STATES)
-        self._check_choices()
-        if self.early_warning:
-            self.order_ids._message_log_batch(bodies=dict.fromkeys(self.order_ids.ids, self.env._(
-                "Closed earlier than the customer agreed to: %(reason)s", reason=self.override_reason)))
-        try:
-            for day, orders in self.order_ids.grouped(self._get_last_day).items():
-                orders._plan_closing(
-                    self.close_reason_id, self.close_note or '', day, self.money, self.unbilled == 'bill')
-        except SubscriptionParked as error:
-            raise UserError(str(error)) from error  # the web client knows the host's exceptions only
-        return {'type': 'ir.actions.act_window_close'}
+    def _get_action_name(self):
+        """Override to name what is done."""
+        return self.env._("closed")
+
+    def _get_states(self):
+        """Override to close what was begun and hasn't ended."""
+        return CONTRACT_STATES
 
     def _check_choices(self):
-        """Refuse choices which are incomplete or can't be.
-
-        :raise UserError: saying what to choose
-        """
+        """Override to ask for a day, and for a reason to close earlier than the customer agreed to."""
         if self.close_when == 'date' and not self.close_on:
             raise UserError(self.env._("Choose the last day on which the subscriptions are served."))
-        for order in self.order_ids:
-            if self._get_last_day(order) < order._subscription_today():
-                raise UserError(self.env._("%(name)s can't be closed in the past. Choose today or a later day.",
-                                           name=order.name))
         if self.early_warning and not (self.override_reason or '').strip():
             raise UserError(self.env._(
                 "%(warning)s To close earlier, say why in the field Why Earlier.", warning=self.early_warning))
 
+    def _check_order(self, order):
+        """Override to leave alone what can't end on that day."""
+        day = self._get_last_day(order)
+        if day < order._subscription_today():
+            raise UserError(self.env._("%(name)s can't be closed in the past. Choose today or a later day.",
+                                       name=order.name))
+        if day > order._subscription_today():
+            order._check_close_date(day)
+
+    def _apply_to(self, order):
+        """Override to close it, or to announce its end, with the given reason."""
+        if self._is_early(order):
+            order._message_log(body=self.env._(
+                "Closed earlier than the customer agreed to: %(reason)s", reason=self.override_reason))
+        order._plan_closing(
+            self.close_reason_id, self.close_note or '', self._get_last_day(order), self.money,
+            self.unbilled == 'bill')
+
+    def _get_preview_of(self, order):
+        """Override to say what closing does."""
+        return order._get_close_preview(self._get_last_day(order), self.money)
+
     # === TOOLING === #
+
+    def _is_early(self, order):
+        """Return whether a subscription would end before the customer may leave.
+
+        :param sale.order order: one of the subscriptions
+        :rtype: bool
+        """
+        return order._subscription_today() <= self._get_last_day(order) < order._get_customer_close_date()
 
     def _get_last_day(self, order):
         """Return the last day on which a subscription is served, by the choices of the dialog.
@@ -130,7 +143,3 @@ class SubscriptionClose(models.TransientModel):
         if self.close_when == 'period_end':
             return order._get_current_period_end()
         return (self.close_when == 'date' and self.close_on) or order._subscription_today()
-
-    def _get_preview_of(self, order):
-        """Override to say what closing does."""
-        return order._get_close_preview(self._get_last_day(order), self.money)

@@ -39,26 +39,40 @@ class SubscriptionHandOver(models.TransientModel):
 
     # === ACTION METHODS === #
 
-    def action_hand_over(self):
-        """Hand the subscriptions over; what is invoiced stays with the old customer.
+    def action_apply(self):
+        """Override to leave the form of a subscription which its old salesperson doesn't see any more.
 
-        :return: an action which closes the dialog
+        :return: see super, or the list of subscriptions
         :rtype: dict
-        :raise UserError: when nothing was chosen, or one of them isn't running any more
         """
-        self.ensure_one()
-        self.order_ids.check_access('write')
-        self.order_ids._check_states(self.env._("handed over"), CONTRACT_STATES)
-        values = {
-            name: self[name].id
-            for name in ('partner_id', 'partner_invoice_id', 'partner_shipping_id', 'user_id', 'team_id') if self[name]
-        }
-        if not values:
-            raise UserError(self.env._("Choose to whom the subscriptions are handed over."))
-        self.order_ids._hand_over(values)
-        return {'type': 'ir.actions.act_window_close'}
+        result = super().action_apply()
+        if len(self.order_ids) == 1 and not self.order_ids.has_access('read'):
+            xmlid = 'sale_subscription_ext.sale_order_action_subscription'
+            return {**self.env['ir.actions.act_window']._for_xml_id(xmlid), 'target': 'main'}
+        return result
 
-    # === TOOLING === #
+    # === HOOKS === #
+
+    def _get_bulk_type(self):
+        """Override to name what is done."""
+        return 'hand_over'
+
+    def _get_action_name(self):
+        """Override to name what is done."""
+        return self.env._("handed over")
+
+    def _get_states(self):
+        """Override to hand over what was begun and hasn't ended."""
+        return CONTRACT_STATES
+
+    def _check_choices(self):
+        """Override to ask for somebody."""
+        if not self._get_owner_values():
+            raise UserError(self.env._("Choose to whom the subscriptions are handed over."))
+
+    def _apply_to(self, order):
+        """Override to hand it over; what is invoiced stays with the old customer."""
+        order._hand_over(self._get_owner_values())
 
     def _get_preview_of(self, order):
         """Override to say what handing over does."""
@@ -67,3 +81,17 @@ class SubscriptionHandOver(models.TransientModel):
         return self.env._(
             "%(mrr)s a month go to %(new)s", mrr=format_amount(self.env, order.mrr, order.currency_id),
             new=', '.join(new) or '…')
+
+    # === TOOLING === #
+
+    def _get_owner_values(self):
+        """Return whose the subscriptions will be.
+
+        :return: values to write, what stays as it is isn't among them
+        :rtype: dict
+        """
+        self.ensure_one()
+        return {
+            name: self[name].id
+            for name in ('partner_id', 'partner_invoice_id', 'partner_shipping_id', 'user_id', 'team_id') if self[name]
+        }

@@ -34,23 +34,32 @@ class SubscriptionPause(models.TransientModel):
         """Override to follow the choices of the dialog."""
         return super()._compute_preview()
 
-    # === ACTION METHODS === #
+    # === HOOKS === #
 
-    def action_pause(self):
-        """Pause the subscriptions, or plan their pause.
+    def _get_bulk_type(self):
+        """Override to name what is done."""
+        return 'pause'
 
-        :return: an action which closes the dialog
-        :rtype: dict
-        :raise UserError: when one of them can't be paused on these days
-        """
-        self.ensure_one()
-        self.order_ids.check_access('write')
-        self.order_ids._check_states(self.env._("paused"), ('progress', 'paused'))
+    def _get_action_name(self):
+        """Override to name what is done."""
+        return self.env._("paused")
+
+    def _get_states(self):
+        """Override to pause what is in progress, and to move the end of pauses."""
+        return ('progress', 'paused')
+
+    def _check_choices(self):
+        """Override to ask for a day."""
         if self.pause_when == 'date' and not self.pause_from and not self.is_begun:
             raise UserError(self.env._("Choose the first day on which the subscriptions pause."))
-        for day, orders in self.order_ids.grouped(self._get_first_day).items():
-            orders._pause_subscriptions(day, self.pause_until or None)
-        return {'type': 'ir.actions.act_window_close'}
+
+    def _check_order(self, order):
+        """Override to leave alone what can't be paused on these days."""
+        order._check_pause(self._get_first_day(order), self.pause_until or None, order._is_paused())
+
+    def _apply_to(self, order):
+        """Override to pause it, or to plan its pause."""
+        order._pause_subscriptions(self._get_first_day(order), self.pause_until or None)
 
     # === TOOLING === #
 

@@ -1,57 +1,61 @@
 from odoo import api, fields, models
+from odoo.exceptions import UserError
 
 
 class SubscriptionResume(models.TransientModel):
-    """Shows what resuming or reopening subscriptions means before it is done."""
+    """Shows what letting subscriptions go on means before it is done: paused, closed or closing ones."""
 
     _name = 'subscription.resume'
     _inherit = ['subscription.dialog.mixin']
     _description = "Resume or Reopen Subscriptions"
 
-    is_reopening = fields.Boolean(compute='_compute_is_reopening')
+    kind = fields.Selection(
+        selection=[('resume', "Resume"), ('reopen', "Reopen"), ('undo_closing', "Undo Closing")],
+        required=True, default='resume')
 
     # === COMPUTE METHODS === #
 
-    @api.depends('order_ids')
-    def _compute_is_reopening(self):
-        for wizard in self:
-            wizard.is_reopening = all(order.subscription_state == 'closed' for order in wizard._get_orders())
-
-    @api.depends('order_ids')
+    @api.depends('order_ids', 'kind')
     def _compute_preview(self):
         """Override to follow the choices of the dialog."""
         return super()._compute_preview()
 
-    # === ACTION METHODS === #
+    # === HOOKS === #
 
-    def action_resume(self):
-        """Let paused subscriptions be served again from today on.
+    def _get_bulk_type(self):
+        """Override to name what is done."""
+        return self.kind
 
-        :return: an action which closes the dialog
-        :rtype: dict
-        :raise UserError: when one of them isn't paused any more
-        """
-        self.ensure_one()
-        self.order_ids.check_access('write')
-        self.order_ids._check_states(self.env._("resumed"), ('paused',))
-        self.order_ids._resume_subscriptions()
-        return {'type': 'ir.actions.act_window_close'}
+    def _get_action_name(self):
+        """Override to name what is done."""
+        return {
+            'resume': self.env._("resumed"), 'reopen': self.env._("reopened"), 'undo_closing': self.env._("kept open"),
+        }[self.kind]
 
-    def action_reopen(self):
-        """Let closed subscriptions run again from today on.
+    def _get_states(self):
+        """Override to let go on what doesn't; a pause which is only planned is withdrawn."""
+        return {'resume': ('paused', 'progress'), 'reopen': ('closed',), 'undo_closing': ('closing',)}[self.kind]
 
-        :return: an action which closes the dialog
-        :rtype: dict
-        :raise UserError: when one of them isn't closed any more
-        """
-        self.ensure_one()
-        self.order_ids.check_access('write')
-        self.order_ids._check_states(self.env._("reopened"), ('closed',))
-        self.order_ids._reopen_subscriptions()
-        return {'type': 'ir.actions.act_window_close'}
+    def _check_order(self, order):
+        """Override to leave alone what neither is paused nor will be."""
+        if self.kind == 'resume' and not order.paused_from:
+            raise UserError(self.env._("it isn't paused"))
 
-    # === TOOLING === #
+    def _apply_to(self, order):
+        """Override to let it go on."""
+        if self.kind == 'reopen':
+            order._reopen_subscriptions()
+        elif self.kind == 'undo_closing':
+            order._undo_closing()
+        elif order.subscription_state == 'progress':
+            order._withdraw_pause()
+        else:
+            order._resume_subscriptions()
 
     def _get_preview_of(self, order):
-        """Override to say what resuming does."""
+        """Override to say what going on means."""
+        if self.kind == 'undo_closing':
+            return self.env._("goes on as if it had not been closed")
+        if order.subscription_state == 'progress':
+            return self.env._("the planned pause is withdrawn")
         return order._get_resume_preview()

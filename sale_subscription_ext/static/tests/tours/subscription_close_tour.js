@@ -17,7 +17,7 @@ const closeWith = (...steps) => [
         run: "click",
     },
     {
-        trigger: ".modal footer button[name=action_close]",
+        trigger: ".modal footer button[name=action_apply]",
         run: "click",
     },
 ];

@@ -79,7 +79,7 @@ registry.category("web_tour.tours").add("sale_subscription_ext_tour", {
             run: "click",
         },
         {
-            trigger: ".modal footer button[name=action_close]",
+            trigger: ".modal footer button[name=action_apply]",
             run: "click",
         },
         {
