@@ -1,8 +1,17 @@
+from unittest.mock import patch
+
 from hypothesis.stateful import run_state_machine_as_test
 
 from odoo.addons.sale_subscription_ext.tests.common import SaleSubscriptionCommon
 from odoo.addons.sale_subscription_ext.tests.life import Life
 from odoo.addons.sale_subscription_ext.tests.strategies import lives
+
+LINE = {'product': 'support', 'product_uom_qty': 1.0, 'price_unit': 100.0, 'discount': 0.0}
+POLICIES = {
+    'pause_policy': 'credit', 'downgrade_policy': 'credit', 'bill_in': 'advance', 'invoice_lead_days': 0,
+    'billing_alignment': 'anniversary', 'first_period': 'prorate', 'trial_value': 0, 'trial_end': 'invoice',
+    'term_value': 0, 'term_end': 'continue',
+}
 
 
 class TestRandomLives(SaleSubscriptionCommon):
@@ -18,7 +27,39 @@ class TestRandomLives(SaleSubscriptionCommon):
     def __getitem__(self, name):
         return getattr(self, name)
 
+    def _play(self, *steps, **policies):
+        """Play a life whose steps are given: names of rules with their arguments."""
+        life = type('PlayedLife', (Life,), {'case': self})()
+        with life.stack:
+            life.confirm(lines=[LINE, LINE], plan='monthly', policies={**POLICIES, **policies}, option=None)
+            for name, arguments in steps:
+                getattr(life, name)(**arguments)
+                life.ledgers_hold()
+            life.find_a_way_out()
+
     def test_ledgers_invoices_and_mrr_agree_whatever_happens_to_a_contract(self):
         """Trials, terms, changes, switches, options, pauses, renewals, hand-overs, indexations, credit notes."""
         machine = type('PlayedLife', (Life,), {'case': self})
         run_state_machine_as_test(machine, settings=lives)
+
+    def test_a_policy_which_is_not_kept_is_noticed(self):
+        """The expectations are worth something only if they don't hold where the product is broken."""
+        order = type(self.Order)
+        later = ('time_passes', {'days': 10})
+        pause = ('pause', {'wait': 0, 'length': None})
+        close = ('close', {'wait': 0, 'money': 'credit', 'bill': True})
+        removal = ('amend', {'line': LINE, 'which': 0, 'what': 'remove', 'timing': 'now', 'wait': 0})
+        credit = ('credit_by_hand', {'again': False, 'which': 0, 'share': 1.0})
+        for steps, policies, broken in (
+            ((later, pause, later), {}, patch.object(order, '_credit_pause', lambda order: None)),
+            ((later, close, later), {}, patch.object(order, '_give_back', lambda *args: None)),
+            ((later, removal, later), {}, patch.object(order, '_is_money_given_back', lambda order: False)),
+            ((later, removal, later), {'downgrade_policy': 'no_credit'},
+             patch.object(order, '_is_money_given_back', lambda order: True)),
+            ((later, removal, credit), {}, patch.object(
+                type(self.env['account.move']), '_check_given_back', lambda moves: None)),
+        ):
+            with self.subTest(steps=steps, policies=policies):
+                self._play(*steps, **policies)
+                with broken, self.assertRaises(AssertionError):
+                    self._play(*steps, **policies)
