@@ -5,7 +5,12 @@ from odoo.exceptions import UserError
 class AccountMove(models.Model):
     _name = 'account.move'
     _inherit = [
-        'account.move', 'subscription.move.batch.mixin', 'subscription.move.post.mixin', 'subscription.refund.mixin']
+        'account.move', 'subscription.move.batch.mixin', 'subscription.move.post.mixin', 'subscription.refund.mixin',
+        'subscription.charge.mixin',
+    ]
+
+    _charge_queue_idx = models.Index(
+        "(subscription_charge_date, company_id) WHERE subscription_charge_state = 'waiting'")
 
     subscription_billing_run_id = fields.Many2one(
         comodel_name='subscription.billing.run', string="Billing Run", copy=False, readonly=True,
@@ -83,6 +88,7 @@ class AccountMove(models.Model):
         result = super().button_cancel()
         self.filtered(lambda move: move.state == 'cancel').invoice_line_ids._reopen_subscription_periods()
         self._get_credited_subscription_periods()._update_credited()
+        self.filtered(lambda move: move.subscription_charge_state == 'waiting')._leave_charge_queue()
         return result
 
     def button_draft(self):
@@ -113,6 +119,16 @@ class AccountMove(models.Model):
         posted.invoice_line_ids.sudo().subscription_period_ids._update_from_invoice_lines()
         posted._get_credited_subscription_periods()._update_credited()
         return posted
+
+    def _has_to_be_paid(self):
+        """Override of `account_payment`: what is being charged isn't paid online at the same time."""
+        return super()._has_to_be_paid() and not self._get_open_transactions().subscription_invoice_id
+
+    def _invoice_paid_hook(self):
+        """Override of `account` to stop collecting what is paid."""
+        result = super()._invoice_paid_hook()
+        self.sudo()._handle_invoice_paid()  # whoever books a payment
+        return result
 
     def _get_credited_subscription_periods(self):
         """Return the periods of the invoices which these credit notes reverse.

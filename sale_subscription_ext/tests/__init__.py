@@ -38,3 +38,5 @@ from . import test_settings
 from . import test_start
 from . import test_taxes
 from . import test_tour
+from . import test_charge
+from . import test_charge_answers
