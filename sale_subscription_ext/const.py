@@ -131,3 +131,6 @@ HARD_DECLINE_CODES = frozenset({
     'revocation_of_all_authorizations', 'revocation_of_authorization', 'security_violation', 'stolen_card',
     'stop_payment_order',
 })
+
+# How many days before a saved payment method expires its owner is told.
+EXPIRY_WARNING_DAYS = 30

@@ -42,6 +42,7 @@ from . import subscription_first_invoice_mixin
 from . import subscription_payment_mixin
 from . import subscription_billing_mixin
 from . import subscription_collection_mixin
+from . import subscription_collection_mail_mixin
 from . import subscription_preview_mixin
 from . import subscription_schedule_mixin
 from . import subscription_proration_mixin
@@ -54,6 +55,8 @@ from . import subscription_move_batch_mixin
 from . import subscription_move_line_batch_mixin
 from . import subscription_move_post_mixin
 from . import subscription_charge_mixin
+from . import subscription_charge_result_mixin
+from . import subscription_resolve_mixin
 from . import payment_provider
 from . import subscription_charge_transaction_mixin
 from . import subscription_price_mixin

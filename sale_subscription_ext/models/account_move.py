@@ -6,7 +6,7 @@ class AccountMove(models.Model):
     _name = 'account.move'
     _inherit = [
         'account.move', 'subscription.move.batch.mixin', 'subscription.move.post.mixin', 'subscription.refund.mixin',
-        'subscription.charge.mixin',
+        'subscription.charge.mixin', 'subscription.charge.result.mixin', 'subscription.resolve.mixin',
     ]
 
     _charge_queue_idx = models.Index(

@@ -44,6 +44,13 @@ class PaymentTransaction(models.Model):
             result.subscription_hard_decline = result._is_hard_decline(payment_data)
         return result
 
+    def _extract_token_values(self, payment_data):
+        """Override of `payment` to remember when a saved card expires, where the provider says so."""
+        values = super()._extract_token_values(payment_data)
+        if values and (day := self._extract_expiry_date(payment_data)):
+            values = {**values, 'subscription_expiry_date': day}
+        return values
+
     def _set_error(self, state_message, extra_allowed_states=()):
         """Override of `payment`: no answer is not “no”, the payment stays open and is asked about again."""
         unanswered = self.filtered('subscription_no_answer')

@@ -32,6 +32,7 @@ class SaleOrder(models.Model):
         'subscription.notice.mixin',
         'subscription.billing.mixin',
         'subscription.collection.mixin',
+        'subscription.collection.mail.mixin',
         'subscription.invoicing.mixin',
         'subscription.obstacle.mixin',
         'subscription.proration.mixin',
@@ -224,8 +225,7 @@ class SaleOrder(models.Model):
             self._check_signed(signed, vals)
         owners = self._get_owners() if vals.keys() & OWNER_FIELDS else {}
         result = super().write(vals)
-        if 'collection_mode' in vals:
-            self._change_collection_mode()
+        self._change_collection(vals)
         if owners:
             self._record_transfers(owners)
         return result

@@ -3,10 +3,13 @@ import logging
 import re
 from datetime import timedelta
 
+from psycopg2.extensions import TransactionRollbackError
+
 from odoo import api, fields, models
 from odoo.exceptions import UserError, ValidationError
 from odoo.fields import Domain
 from odoo.tools import SQL
+from odoo.tools.date_utils import end_of
 
 from .. import const
 from .payment_provider import PaymentUnanswered
@@ -81,6 +84,22 @@ class SubscriptionChargeTransactionMixin(models.AbstractModel):
         """
         text = answer if isinstance(answer, str) else json.dumps(answer, default=str)
         return not const.HARD_DECLINE_CODES.isdisjoint(re.findall(r'"(\w+)"', text))
+
+    @api.model
+    def _extract_expiry_date(self, payment_data):
+        """Return the last day on which a card can be charged which a provider told us of.
+
+        Addons of providers which say it elsewhere extend it; call super.
+
+        :param dict payment_data: what the provider said
+        :rtype: datetime.date|None
+        """
+        method = payment_data.get('payment_method') if isinstance(payment_data, dict) else None
+        details = method.get(method.get('type')) if isinstance(method, dict) else None
+        if not isinstance(details, dict) or not (details.get('exp_year') and details.get('exp_month')):
+            return None
+        first = fields.Date.to_date(f"{int(details['exp_year']):04}-{int(details['exp_month']):02}-01")
+        return end_of(first, 'month')
 
     # === BUSINESS METHODS - OTHER PAYMENTS === #
 
@@ -176,7 +195,7 @@ class SubscriptionChargeTransactionMixin(models.AbstractModel):
             if self.state != 'draft':
                 raise
             self._set_error(str(error))
-        except Exception:  # noqa: BLE001  whatever it is, the money may have been taken
+        except Exception:  # whatever it is, the money may have been taken
             _logger.warning("The answer for payment %s was not understood", self.reference, exc_info=True)
             self.subscription_no_answer = True
             self._set_unanswered(self.env._("The answer of the payment provider was not understood."))
@@ -216,9 +235,17 @@ class SubscriptionChargeTransactionMixin(models.AbstractModel):
         try:
             self._post_process()
             self.env['ir.cron']._commit_progress()
-        except Exception:  # noqa: BLE001  the answer of the provider is safe, the rest is done again
+        except TransactionRollbackError:  # another transaction was at it
             self.env.cr.rollback()
-            _logger.info("Payment %s is booked later", self.id, exc_info=True)
+        except DATABASE_ERRORS:
+            raise
+        except Exception as error:  # the answer of the provider is safe, the rest is done again
+            self.env.cr.rollback()
+            _logger.warning("Payment %s could not be booked", self.id, exc_info=True)
+            self.subscription_invoice_id.subscription_booking_error = self.env._(
+                "The provider has answered for payment %(reference)s, but it could not be booked: %(error)s",
+                reference=self.reference, error=error)
+            self.env['ir.cron']._commit_progress()
 
     def _settle_charges(self):
         """Tell invoices what became of their charges; what they know already changes nothing."""
@@ -228,6 +255,8 @@ class SubscriptionChargeTransactionMixin(models.AbstractModel):
                 continue
             tx.subscription_settled_state = state
             invoice = tx.subscription_invoice_id
+            if invoice.subscription_booking_error:
+                invoice.subscription_booking_error = False
             if state == 'done':
                 invoice._handle_charge_success(tx)
             elif state == 'error':
@@ -254,7 +283,8 @@ class SubscriptionChargeTransactionMixin(models.AbstractModel):
             Domain('state', '=', 'draft')
             | (Domain('state', '=', 'pending') & Domain('subscription_no_answer', '=', True))
         ) & Domain.OR(
-            Domain('provider_id', 'in', same.ids) & Domain('subscription_charge_time', '>', now - timedelta(hours=hours))
+            Domain([
+                ('provider_id', 'in', same.ids), ('subscription_charge_time', '>', now - timedelta(hours=hours))])
             for hours, same in providers.grouped(lambda provider: provider._get_repeatable_hours()).items() if hours
         )
 

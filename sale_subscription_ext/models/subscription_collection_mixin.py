@@ -54,6 +54,8 @@ class SubscriptionCollectionMixin(models.AbstractModel):
         string="Payment Status", compute='_compute_charge_state', store=True, copy=False,
     )
 
+    payment_count = fields.Integer(string="Payments", compute='_compute_payment_count', compute_sudo=True)
+
     # === COMPUTE METHODS === #
 
     @api.depends('plan_id')
@@ -79,6 +81,10 @@ class SubscriptionCollectionMixin(models.AbstractModel):
             order.charge_state = next(
                 (state for state, of_moves in CHARGE_STATE_OF_ORDER if states & of_moves), 'paid' if moves else 'none')
 
+    def _compute_payment_count(self):
+        for order in self:
+            order.payment_count = len(order._get_payments()) if order.subscription_state else 0
+
     # === CONSTRAINT METHODS === #
 
     @api.constrains('payment_token_id', 'partner_id', 'partner_invoice_id')
@@ -86,7 +92,8 @@ class SubscriptionCollectionMixin(models.AbstractModel):
         for order in self:
             # Who chooses it may not see every customer.
             token = order.sudo().payment_token_id
-            if token and token.partner_id.commercial_partner_id not in order._get_token_partners().commercial_partner_id:
+            owners = order._get_token_partners().commercial_partner_id
+            if token and token.partner_id.commercial_partner_id not in owners:
                 raise ValidationError(self.env._(
                     "Payment method %(method)s belongs to %(owner)s and can't pay for %(name)s. Choose one of"
                     " %(customer)s, or none.",
@@ -101,6 +108,31 @@ class SubscriptionCollectionMixin(models.AbstractModel):
         self.ensure_one()
         partners = self.partner_id | self.partner_invoice_id
         return partners | partners.commercial_partner_id
+
+    # === ACTION METHODS === #
+
+    def action_view_payments(self):
+        """Open the payments of the contract: charges, other payments, captures, refunds.
+
+        :return: a window action
+        :rtype: dict
+        """
+        self.ensure_one()
+        action = self.env['ir.actions.act_window']._for_xml_id(
+            'sale_subscription_ext.payment_transaction_action_subscription')
+        action['domain'] = [('id', 'in', self._get_payments().ids)]
+        return action
+
+    def _get_payments(self):
+        """Return the payments of the contract and of its invoices, with those which capture or refund them.
+
+        :rtype: payment.transaction
+        """
+        self.ensure_one()
+        order = self.sudo()  # whoever may see the contract may see how it is paid
+        invoices = order.order_line.invoice_lines.move_id
+        payments = (order.transaction_ids | invoices.transaction_ids).filtered(lambda tx: tx.operation != 'validation')
+        return payments | payments.child_transaction_ids
 
     # === BUSINESS METHODS - MODES === #
 
@@ -137,6 +169,17 @@ class SubscriptionCollectionMixin(models.AbstractModel):
             'invoice_date_due': max(made, min(rows.mapped('date_start'), default=made)),
         }
 
+    def _cancel_prepaid_drafts(self):
+        """Cancel what was asked for ahead and nobody has paid; what is being paid right now is left alone.
+
+        The invoice of several contracts goes on without these.
+        """
+        drafts = self.order_line.invoice_lines.move_id.filtered(
+            lambda move: move.subscription_is_prepaid and move.state == 'draft' and not move._get_open_transactions())
+        ending = drafts.filtered(lambda move: move._get_subscriptions() <= self)
+        ending.button_cancel()
+        (drafts - ending).invoice_line_ids.filtered(lambda line: line.sale_line_ids.order_id & self).unlink()
+
     def _has_payment_method(self):
         """Return whether the money of this contract can be collected: by asking the customer, or by a saved method.
 
@@ -154,8 +197,15 @@ class SubscriptionCollectionMixin(models.AbstractModel):
         # Salespeople have no right on providers.
         return self.sudo().payment_token_id.filtered(lambda token: not token._get_subscription_problem())[:1]
 
-    def _change_collection_mode(self):
-        """Take what waits to be charged out of the queue where the mode of a contract no longer charges it."""
+    def _change_collection(self, vals):
+        """Take what waits to be charged out of the queue where the mode of a contract no longer charges it.
+
+        :param dict vals: what was written
+        """
+        if vals.get('payment_token_id'):
+            self.sudo().method_warning_date = False  # the customer is warned of each method
+        if 'collection_mode' not in vals:
+            return
         moves = self.sudo().order_line.invoice_lines.move_id  # the queue is the engine's
         for move in moves.filtered(lambda move: move.subscription_charge_state == 'waiting'):
             if not move._get_subscriptions().filtered(lambda order: order.collection_mode in ('charge', 'prepaid')):
@@ -182,7 +232,10 @@ class SubscriptionCollectionMixin(models.AbstractModel):
 
         :rtype: list[str]
         """
-        return ['_settle_open_charges', '_ask_about_charges', '_charge_due_invoices', '_find_returned_payments']
+        return [
+            '_settle_open_charges', '_ask_about_charges', '_charge_due_invoices', '_find_returned_payments',
+            '_remind_of_charges', '_warn_of_payment_methods',
+        ]
 
     @api.model
     def _is_collection_off(self):
@@ -290,7 +343,7 @@ class SubscriptionCollectionMixin(models.AbstractModel):
                     continue
             except DATABASE_ERRORS:
                 raise
-            except Exception:  # noqa: BLE001  it must not stop the others
+            except Exception:  # it must not stop the others
                 self.env.cr.rollback()
                 _logger.warning("Collecting %s failed", record, exc_info=True)
             last_id = record.id

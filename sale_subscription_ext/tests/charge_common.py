@@ -28,14 +28,15 @@ class SubscriptionChargeCommon(SubscriptionPaymentCommon):
         self.requests = []
         self.answer = 'done'
         # Tests can't commit; a commit is where what is pending is written.
-        self.startPatcher(patch.object(
-            type(self.env['ir.cron']), '_commit_progress', lambda cron, *args, **kwargs: self._commit(cron)))
-        self.startPatcher(patch.object(
-            type(self.Transaction), '_send_payment_request', lambda tx: self._provide(tx)))
+        def commit(cron, *args, **kwargs):
+            cron.env.flush_all()
+            return float('inf')
 
-    def _commit(self, cron):
-        cron.env.flush_all()
-        return float('inf')
+        def provide(tx):
+            self._provide(tx)
+
+        self.startPatcher(patch.object(type(self.env['ir.cron']), '_commit_progress', commit))
+        self.startPatcher(patch.object(type(self.Transaction), '_send_payment_request', provide))
 
     def _provide(self, tx):
         """Answer as the provider: a state of the payment, or an exception."""

@@ -8,4 +8,5 @@ from . import subscription_price_update
 from . import subscription_start
 from . import subscription_hand_over
 from . import subscription_pause
+from . import subscription_payment_resolve
 from . import subscription_resume
