@@ -67,6 +67,15 @@ class AccountMove(models.Model):
             return super().write(vals)
         return super(AccountMove, self.with_context(mail_notrack=True, skip_invoice_sync=True)).write(vals)
 
+    @api.ondelete(at_uninstall=False)
+    def _unlink_except_charged(self):
+        """Keep drafts for which money may still arrive."""
+        for move in self:
+            if move._get_open_transactions().subscription_invoice_id:
+                raise UserError(self.env._(
+                    "%(name)s can't be deleted: a payment for it is under way. Wait until it is answered.",
+                    name=move._get_charge_label()))
+
     def _add_precomputed_values(self, vals_list):
         """Override of `base`: of a complete sales document, nothing which is computed before it is stored depends on
         its journal items.

@@ -19,7 +19,7 @@ class PaymentTransaction(models.Model):
     def create(self, vals_list):
         """Override of `payment` to keep customers from paying what is being charged."""
         self._check_no_charge_under_way(vals_list)
-        return super().create(vals_list)
+        return super().create([self._prepare_guarded_payment(vals) for vals in vals_list])
 
     # === BUSINESS METHODS - ANSWERS === #
 

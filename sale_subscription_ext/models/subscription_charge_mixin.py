@@ -57,12 +57,15 @@ class SubscriptionChargeMixin(models.AbstractModel):
         return self.amount_residual if self.state == 'posted' else self.amount_total
 
     def _get_charge_token(self):
-        """Return the saved payment method which the invoice is charged to: that of its contract, as of now.
+        """Return the saved payment method which the invoice is charged to: that of its contract, as of now. Who was
+        handed the contract doesn't pay what was billed to somebody else.
 
         :rtype: payment.token
         """
         self.ensure_one()
-        return self._get_subscriptions()._get_usable_token()
+        return self._get_subscriptions().filtered(
+            lambda order: order.partner_invoice_id.commercial_partner_id == self.commercial_partner_id,
+        )._get_usable_token()
 
     def _get_open_transactions(self):
         """Return payments of the invoice by which money may still arrive, one which a customer just began included.

@@ -94,6 +94,12 @@ class SubscriptionChargeResultMixin(models.AbstractModel):
         else:
             self._enqueue_charge(self.company_id._get_subscription_today())
 
+    def _handle_payment_given_up(self):
+        """Take note that what a customer tried to pay online brought no money: the invoice is as it was before."""
+        self.ensure_one()
+        if self.subscription_charge_state in ('unknown', 'sent'):
+            self.subscription_charge_state = 'failed' if self.subscription_charge_count else False
+
     def _handle_invoice_paid(self):
         """Stop collecting invoices which are paid, whichever way the money came. What a provider was asked for and
         hasn't answered is kept until it does.

@@ -1,6 +1,8 @@
 import json
 import logging
+import random
 import re
+import time
 from datetime import timedelta
 
 from psycopg2.extensions import TransactionRollbackError
@@ -26,7 +28,7 @@ class SubscriptionChargeTransactionMixin(models.AbstractModel):
 
     subscription_invoice_id = fields.Many2one(
         comodel_name='account.move', string="Charged Invoice", readonly=True, copy=False, index='btree_not_null',
-        ondelete='restrict', help="The invoice which this payment charges by itself.")
+        ondelete='set null', help="The invoice which this payment charges by itself.")
     subscription_charge_time = fields.Datetime(
         string="Charged On", readonly=True, copy=False, help="When the provider was asked first.")
     subscription_sent_date = fields.Datetime(
@@ -130,6 +132,26 @@ class SubscriptionChargeTransactionMixin(models.AbstractModel):
                 "This invoice is being charged to the saved payment method right now. Reload this page in some"
                 " minutes to see whether it is paid."))
 
+    @api.model
+    def _prepare_guarded_payment(self, vals):
+        """Let what a customer pays online with a saved method be kept open and asked about, as a charge is, when its
+        provider doesn't answer.
+
+        :param dict vals: values of a new payment
+        :return: the values, completed
+        :rtype: dict
+        """
+        if vals.get('operation') != 'online_token' or not vals.get('invoice_ids'):
+            return vals
+        # Customers have no right on invoices.
+        moves = self.env['account.move'].sudo().browse(
+            self._fields['invoice_ids'].convert_to_cache(vals['invoice_ids'], self))
+        if len(moves) != 1 or not moves._get_subscriptions():
+            return vals
+        now = fields.Datetime.now()
+        return {
+            **vals, 'subscription_invoice_id': moves.id, 'subscription_charge_time': now, 'subscription_sent_date': now}
+
     # === BUSINESS METHODS - SENDING === #
 
     def _send_charge(self):
@@ -232,20 +254,32 @@ class SubscriptionChargeTransactionMixin(models.AbstractModel):
 
         What fails is tried again: by the host's post-processing, and by the next collection.
         """
-        try:
-            self._post_process()
-            self.env['ir.cron']._commit_progress()
-        except TransactionRollbackError:  # another transaction was at it
-            self.env.cr.rollback()
-        except DATABASE_ERRORS:
-            raise
-        except Exception as error:  # the answer of the provider is safe, the rest is done again
-            self.env.cr.rollback()
-            _logger.warning("Payment %s could not be booked", self.id, exc_info=True)
-            self.subscription_invoice_id.subscription_booking_error = self.env._(
-                "The provider has answered for payment %(reference)s, but it could not be booked: %(error)s",
-                reference=self.reference, error=error)
-            self.env['ir.cron']._commit_progress()
+        for attempt in range(const.MAX_CONCURRENCY_RETRIES):
+            try:
+                self._post_process()
+                self.env['ir.cron']._commit_progress()
+                return
+            except TransactionRollbackError:  # another transaction was at it
+                self.env.cr.rollback()
+                time.sleep(random.uniform(0.0, 0.1 * 2 ** attempt))
+            except DATABASE_ERRORS:
+                raise
+            except Exception as error:  # noqa: BLE001  the answer of the provider is safe, the rest is done again
+                self.env.cr.rollback()
+                self._note_booking_error(error)
+                return
+
+    def _note_booking_error(self, error):
+        """Tell people that a payment whose answer is known couldn't be booked.
+
+        :param Exception error: what happened
+        """
+        self.ensure_one()
+        _logger.warning("Payment %s could not be booked", self.id, exc_info=error)
+        self.subscription_invoice_id.subscription_booking_error = self.env._(
+            "The provider has answered for payment %(reference)s, but it could not be booked: %(error)s",
+            reference=self.reference, error=error)
+        self.env['ir.cron']._commit_progress()
 
     def _settle_charges(self):
         """Tell invoices what became of their charges; what they know already changes nothing."""
@@ -259,6 +293,8 @@ class SubscriptionChargeTransactionMixin(models.AbstractModel):
                 invoice.subscription_booking_error = False
             if state == 'done':
                 invoice._handle_charge_success(tx)
+            elif tx.operation != 'offline' and state in ('error', 'cancel'):
+                invoice._handle_payment_given_up()
             elif state == 'error':
                 invoice._handle_charge_failure(tx, tx.subscription_hard_decline)
             elif state == 'cancel':

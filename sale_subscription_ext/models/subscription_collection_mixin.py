@@ -36,8 +36,9 @@ class SubscriptionCollectionMixin(models.AbstractModel):
         help="What happens with the invoices of this subscription.",
     )
     payment_token_id = fields.Many2one(
-        comodel_name='payment.token', string="Saved Payment Method", copy=False, check_company=True, tracking=True,
-        index='btree_not_null', ondelete='restrict',
+        comodel_name='payment.token', string="Saved Payment Method", compute='_compute_payment_token_id',
+        store=True, readonly=False, copy=False, check_company=True, tracking=True, index='btree_not_null',
+        ondelete='restrict',
         domain="[('partner_id', 'in', token_partner_ids)]",
         help="The saved payment method which the invoices of this subscription are charged to.",
     )
@@ -63,6 +64,13 @@ class SubscriptionCollectionMixin(models.AbstractModel):
         for order in self:
             is_settled = order.subscription_state in const.CONTRACT_STATES
             order.collection_mode = order.collection_mode if is_settled else order.plan_id.collection_mode
+
+    @api.depends('partner_id', 'partner_invoice_id')
+    def _compute_payment_token_id(self):
+        """A method stays as long as it is the customer's: who is handed a contract pays with another one."""
+        for order in self:
+            token = order.payment_token_id
+            order.payment_token_id = token if token and order._is_token_of_customer(token) else False
 
     @api.depends('partner_id', 'partner_invoice_id')
     def _compute_token_partner_ids(self):
@@ -92,13 +100,23 @@ class SubscriptionCollectionMixin(models.AbstractModel):
         for order in self:
             # Who chooses it may not see every customer.
             token = order.sudo().payment_token_id
-            owners = order._get_token_partners().commercial_partner_id
-            if token and token.partner_id.commercial_partner_id not in owners:
+            if token and not order._is_token_of_customer(token):
                 raise ValidationError(self.env._(
                     "Payment method %(method)s belongs to %(owner)s and can't pay for %(name)s. Choose one of"
                     " %(customer)s, or none.",
                     method=token.display_name, owner=token.partner_id.display_name, name=order.name,
                     customer=order.partner_id.display_name))
+
+    def _is_token_of_customer(self, token):
+        """Return whether a payment method may pay for the contract.
+
+        :param payment.token token: a saved payment method
+        :rtype: bool
+        """
+        self.ensure_one()
+        # Who chooses it may not see every customer.
+        owner = token.sudo().partner_id.commercial_partner_id
+        return owner in self.sudo()._get_token_partners().commercial_partner_id
 
     def _get_token_partners(self):
         """Return whose payment methods may pay for the contract.
@@ -187,6 +205,21 @@ class SubscriptionCollectionMixin(models.AbstractModel):
         """
         self.ensure_one()
         return self.collection_mode != 'charge' or bool(self._get_usable_token())
+
+    def _get_collection_problem(self):
+        """Return what keeps a running contract from being charged.
+
+        :return: a sentence which says what to do, or nothing
+        :rtype: str|None
+        """
+        self.ensure_one()
+        if self.collection_mode != 'charge' or self.subscription_state not in const.CONTRACT_STATES:
+            return None
+        token = self.sudo().payment_token_id  # salespeople have no right on providers
+        if not token:
+            return self.env._("No payment method is saved, so invoices can't be charged.")
+        problem = token._get_subscription_problem()
+        return problem and self.env._("%(problem)s Another one is needed, invoices can't be charged.", problem=problem)
 
     def _get_usable_token(self):
         """Return the saved payment method of these contracts which can be charged.
@@ -350,4 +383,5 @@ class SubscriptionCollectionMixin(models.AbstractModel):
             has_time = self.env['ir.cron']._commit_progress(1)
             self.env.invalidate_all()  # others may have changed what is cached
             if not has_time:
+                self.env['ir.cron']._commit_progress(remaining=1)  # the server comes back at once
                 return False

@@ -160,6 +160,18 @@ class TestCharge(SubscriptionChargeCommon):
         self._collect()
         self.assertEqual(sorted(amount for _reference, amount in self.requests), [30.0, 60.0])
 
+    def test_who_is_handed_a_contract_does_not_pay_what_was_billed_before(self):
+        order = self._create_charged()
+        move = self._bill('2026-06-16', order)
+        stranger = self.env['res.partner'].create({'name': "Stranger"})
+        order._hand_over({'partner_id': stranger.id, 'partner_invoice_id': stranger.id})
+        self.assertFalse(order.payment_token_id)
+        self.assertIn("No payment method is saved", order.subscription_notice)
+        order.payment_token_id = self._create_token(partner_id=stranger.id)
+        self.assertFalse(move._get_charge_token())
+        self._collect()
+        self.assertEqual((self.requests, move.subscription_charge_state), ([], 'failed'))
+
     @mute_logger('odoo.sql_db')
     def test_the_database_refuses_a_second_open_charge_of_an_invoice(self):
         order = self._create_charged()

@@ -197,6 +197,32 @@ class TestChargeAnswers(SubscriptionChargeCommon):
             self._create_transaction(
                 'redirect', amount=30.0, currency_id=move.currency_id.id, invoice_ids=[(6, 0, move.ids)])
 
+    def test_no_answer_to_a_customer_who_pays_with_a_saved_method_is_asked_about_too(self):
+        order = self._create_order(plan=self.monthly, confirm=True)
+        move = self._bill('2026-06-16', order)
+        payment = self._create_transaction(
+            'token', amount=30.0, currency_id=move.currency_id.id, invoice_ids=[(6, 0, move.ids)],
+            token_id=self.token.id, reference='Web', partner_id=self.partner.id)
+        self.answer = 'timeout'
+        payment._charge_with_token()
+        payment._post_process()
+        self.assertEqual((payment.state, order.charge_state), ('pending', 'unknown'))
+        self._wait()
+        self.answer = 'done'
+        self._collect()
+        self.assertEqual((len(set(self.requests)), move.payment_state, order.charge_state), (1, 'paid', 'paid'))
+
+    def test_a_decline_of_a_customer_who_pays_online_fails_nothing(self):
+        order = self._create_order(plan=self.monthly, confirm=True)
+        move = self._bill('2026-06-16', order)
+        payment = self._create_transaction(
+            'token', amount=30.0, currency_id=move.currency_id.id, invoice_ids=[(6, 0, move.ids)],
+            token_id=self.token.id, reference='Web', partner_id=self.partner.id)
+        self.answer = 'decline'
+        payment._charge_with_token()
+        payment._post_process()
+        self.assertEqual((payment.state, order.charge_state, move.subscription_charge_state), ('error', 'none', False))
+
     def test_a_payment_which_the_customer_has_to_confirm_fails(self):
         order = self._charge('draft')
         self.assertEqual(order.charge_state, 'failed')
