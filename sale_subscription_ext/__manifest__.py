@@ -34,6 +34,7 @@
         'wizard/subscription_pause_views.xml',
         'wizard/subscription_renew_views.xml',
         'wizard/subscription_resume_views.xml',
+        'wizard/subscription_payment_resolve_views.xml',
         # Model views.
         'views/subscription_period_views.xml',
         'views/subscription_event_views.xml',
@@ -41,6 +42,7 @@
         'views/subscription_billing_run_views.xml',
         'views/subscription_bulk_action_line_views.xml',
         'views/subscription_bulk_action_views.xml',
+        'views/account_move_charge_views.xml',
         'views/subscription_price_index_views.xml',
         'views/subscription_indexation_line_views.xml',
         'views/subscription_indexation_views.xml',

@@ -114,3 +114,40 @@ BULK_ACTIONS = [
 
 # Up to how many subscriptions somebody waits for a bulk action; more are done in the background.
 BULK_SIZE_AT_ONCE = 30
+
+# What becomes of the charge of an invoice.
+CHARGE_STATES = [
+    ('waiting', "To Charge"),
+    ('sent', "Being Charged"),
+    ('unknown', "No Answer"),
+    ('failed', "Failed"),
+    ('refused', "Refused for Good"),
+    ('done', "Paid"),
+]
+
+# A payment in one of these states may still bring money.
+OPEN_TRANSACTION_STATES = ('draft', 'pending', 'authorized')
+
+# For how many hours a provider keeps the idempotency key of a payment request, less some for the way there.
+REPEATABLE_HOURS = {'stripe': 23, 'adyen': 23, 'worldline': 23, 'mercado_pago': 23, 'demo': 23}
+
+# Minutes after which a payment request that brought no answer is asked about again.
+ASK_AGAIN_MINUTES = 10
+
+# Minutes for which a customer who opened a payment page is left to pay by it.
+PAYMENT_PAGE_MINUTES = 60
+
+# What card networks allow: tries of one invoice in so many days.
+MAX_CHARGES = 15
+MAX_CHARGES_DAYS = 30
+
+# Words of providers for declines which no further try will change, by the code of the answer.
+HARD_DECLINE_CODES = frozenset({
+    'do_not_try_again', 'expired_card', 'fraudulent', 'incorrect_number', 'invalid_account', 'lost_card',
+    'merchant_blacklist', 'new_account_information_available', 'pickup_card', 'restricted_card',
+    'revocation_of_all_authorizations', 'revocation_of_authorization', 'security_violation', 'stolen_card',
+    'stop_payment_order',
+})
+
+# How many days before a saved payment method expires its owner is told.
+EXPIRY_WARNING_DAYS = 30

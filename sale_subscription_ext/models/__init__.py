@@ -44,6 +44,8 @@ from . import subscription_forecast_mixin
 from . import subscription_first_invoice_mixin
 from . import subscription_payment_mixin
 from . import subscription_billing_mixin
+from . import subscription_collection_mixin
+from . import subscription_collection_mail_mixin
 from . import subscription_preview_mixin
 from . import subscription_schedule_mixin
 from . import subscription_proration_mixin
@@ -55,6 +57,11 @@ from . import subscription_amendment_preview_mixin
 from . import subscription_move_batch_mixin
 from . import subscription_move_line_batch_mixin
 from . import subscription_move_post_mixin
+from . import subscription_charge_mixin
+from . import subscription_charge_result_mixin
+from . import subscription_resolve_mixin
+from . import payment_provider
+from . import subscription_charge_transaction_mixin
 from . import subscription_price_mixin
 from . import subscription_selection_mixin
 # Extensions of the host.
@@ -70,5 +77,6 @@ from . import sale_order_line
 from . import account_move
 from . import account_move_send
 from . import account_move_line
+from . import payment_token
 from . import payment_transaction
 from . import sale_report

@@ -6,7 +6,12 @@ from odoo.tools import format_amount
 class AccountMove(models.Model):
     _name = 'account.move'
     _inherit = [
-        'account.move', 'subscription.move.batch.mixin', 'subscription.move.post.mixin', 'subscription.refund.mixin']
+        'account.move', 'subscription.move.batch.mixin', 'subscription.move.post.mixin', 'subscription.refund.mixin',
+        'subscription.charge.mixin', 'subscription.charge.result.mixin', 'subscription.resolve.mixin',
+    ]
+
+    _charge_queue_idx = models.Index(
+        "(subscription_charge_date, company_id) WHERE subscription_charge_state = 'waiting'")
 
     subscription_billing_run_id = fields.Many2one(
         comodel_name='subscription.billing.run', string="Billing Run", copy=False, readonly=True,
@@ -63,6 +68,15 @@ class AccountMove(models.Model):
             return super().write(vals)
         return super(AccountMove, self.with_context(mail_notrack=True, skip_invoice_sync=True)).write(vals)
 
+    @api.ondelete(at_uninstall=False)
+    def _unlink_except_charged(self):
+        """Keep drafts for which money may still arrive."""
+        for move in self:
+            if move._get_open_transactions().subscription_invoice_id:
+                raise UserError(self.env._(
+                    "%(name)s can't be deleted: a payment for it is under way. Wait until it is answered.",
+                    name=move._get_charge_label()))
+
     def _add_precomputed_values(self, vals_list):
         """Override of `base`: of a complete sales document, nothing which is computed before it is stored depends on
         its journal items.
@@ -84,6 +98,7 @@ class AccountMove(models.Model):
         result = super().button_cancel()
         self.filtered(lambda move: move.state == 'cancel').invoice_line_ids._reopen_subscription_periods()
         self._get_credited_subscription_periods()._update_credited()
+        self.filtered(lambda move: move.subscription_charge_state == 'waiting')._leave_charge_queue()
         return result
 
     def button_draft(self):
@@ -143,6 +158,16 @@ class AccountMove(models.Model):
                 amount=format_amount(self.env, max(rest, 0.0), period.currency_id),
                 credits=', '.join(period._get_counted_credits().invoice_id.mapped('display_name')),
             ))
+
+    def _has_to_be_paid(self):
+        """Override of `account_payment`: what is being charged isn't paid online at the same time."""
+        return super()._has_to_be_paid() and not self._get_open_transactions().subscription_invoice_id
+
+    def _invoice_paid_hook(self):
+        """Override of `account` to stop collecting what is paid."""
+        result = super()._invoice_paid_hook()
+        self.sudo()._handle_invoice_paid()  # whoever books a payment
+        return result
 
     def _get_credited_subscription_periods(self):
         """Return the periods of the invoices which these credit notes reverse.

@@ -1,20 +1,81 @@
-from odoo import models
+from odoo import api, models
+from odoo.exceptions import ValidationError
 
 from .. import const
 
 
 class PaymentTransaction(models.Model):
-    _inherit = 'payment.transaction'
+    _name = 'payment.transaction'
+    _inherit = ['payment.transaction', 'subscription.charge.transaction.mixin']
+
+    _one_open_charge = models.UniqueIndex(
+        "(subscription_invoice_id) WHERE subscription_invoice_id IS NOT NULL"
+        " AND state IN ('draft', 'pending', 'authorized')",
+        "This invoice is being charged already. Wait for the answer of the payment provider.")
+
+    # === CRUD METHODS === #
+
+    @api.model_create_multi
+    def create(self, vals_list):
+        """Override of `payment` to keep customers from paying what is being charged."""
+        self._check_no_charge_under_way(vals_list)
+        return super().create([self._prepare_guarded_payment(vals) for vals in vals_list])
+
+    # === BUSINESS METHODS - ANSWERS === #
+
+    def _send_api_request(self, method, endpoint, *, params=None, data=None, json=None, **kwargs):
+        """Override of `payment` to remember whether the provider answered."""
+        try:
+            answer = super()._send_api_request(
+                method, endpoint, params=params, data=data, json=json, **kwargs)
+        except ValidationError as error:
+            self._note_answer(error)
+            raise
+        self._note_answer()
+        return answer
+
+    def _process(self, provider_code, payment_data):
+        """Override of `payment`: whatever the provider says of a payment is an answer."""
+        tx = self or self._search_by_reference(provider_code, payment_data)
+        if len(tx) == 1:
+            tx._note_answer()
+        result = super(PaymentTransaction, tx)._process(provider_code, payment_data)
+        if result.subscription_invoice_id and result.state == 'error':
+            result.subscription_hard_decline = result._is_hard_decline(payment_data)
+        return result
+
+    def _extract_token_values(self, payment_data):
+        """Override of `payment` to remember when a saved card expires, where the provider says so."""
+        values = super()._extract_token_values(payment_data)
+        if values and (day := self._extract_expiry_date(payment_data)):
+            values = {**values, 'subscription_expiry_date': day}
+        return values
+
+    def _set_error(self, state_message, extra_allowed_states=()):
+        """Override of `payment`: no answer is not “no”, the payment stays open and is asked about again."""
+        unanswered = self.filtered('subscription_no_answer')
+        kept = unanswered._set_unanswered(state_message)
+        return kept | super(PaymentTransaction, self - unanswered)._set_error(
+            state_message, extra_allowed_states=extra_allowed_states)
+
+    def _update_state(self, allowed_states, target_state, state_message):
+        """Override of `payment` to tell invoices at once what a notification said of their charge."""
+        updated = super()._update_state(allowed_states, target_state, state_message)
+        if updated.subscription_invoice_id and not self.env.context.get('sale_subscription_ext_charging'):
+            # Whoever notified us may be nobody's user.
+            self.env.ref('payment.cron_post_process_payment_tx').sudo()._trigger()
+        return updated
 
     # === BUSINESS METHODS - POST-PROCESSING === #
 
     def _post_process(self):
         """Override of `sale` to make first invoices which wait for review once the payment is there: the host posts
-        whatever is linked before.
+        whatever is linked before. Invoices and contracts learn what became of their charge.
         """
         result = super()._post_process()
+        self._settle_charges()
         self._get_paid_contracts().filtered(
-            lambda order: not order._is_posting_invoices())._bill_first_invoices()
+            lambda order: not order._is_billed_with_payment())._bill_first_invoices()
         return result
 
     def _check_amount_and_confirm_order(self):
@@ -25,7 +86,7 @@ class PaymentTransaction(models.Model):
         confirmed_orders = super()._check_amount_and_confirm_order()
         for tx in self:
             contracts = tx._get_paid_contracts()
-            contracts.filtered(lambda order: order._is_posting_invoices())._bill_first_invoices()
+            contracts.filtered(lambda order: order._is_billed_with_payment())._bill_first_invoices()
             tx._link_open_invoices(contracts.invoice_ids | tx._get_paid_amendments().amendment_invoice_id)
         return confirmed_orders
 
@@ -74,4 +135,5 @@ class PaymentTransaction(models.Model):
         if self.invoice_ids or self.payment_id:
             return
         self.invoice_ids = invoices.filtered(
-            lambda move: move.move_type == 'out_invoice' and move.state == 'posted' and move.amount_residual)
+            lambda move: move.move_type == 'out_invoice' and move.amount_residual
+            and (move.state == 'posted' or move.subscription_is_prepaid) and move.state != 'cancel')

@@ -15,7 +15,7 @@ class ResConfigSettings(models.TransientModel):
     subscription_billing_hold = fields.Boolean(
         string="Hold All Billing", config_parameter='sale_subscription_ext.billing_hold')
     subscription_billing_workers = fields.Integer(
-        string="Billing Workers", help="How many workers share the work of a billing run.")
+        string="Billing Workers", help="How many workers share the work of a billing run, and of charging.")
 
     # === CONSTRAINT METHODS === #
 
@@ -42,11 +42,11 @@ class ResConfigSettings(models.TransientModel):
     def set_values(self):
         """Override of `base_setup` to switch as many billing crons on as wished."""
         super().set_values()
-        crons = self._get_billing_crons()
-        if len(crons.filtered('active')) == self.subscription_billing_workers:
-            return
-        for position, cron in enumerate(crons):
-            cron.active = position < self.subscription_billing_workers
+        for crons in (self._get_billing_crons(), self._get_collection_crons()):
+            if len(crons.filtered('active')) == self.subscription_billing_workers:
+                continue
+            for position, cron in enumerate(crons):
+                cron.active = position < self.subscription_billing_workers
 
     @api.model
     def _get_billing_crons(self):
@@ -54,7 +54,24 @@ class ResConfigSettings(models.TransientModel):
 
         :rtype: ir.cron
         """
-        # Only administrators see crons; the settings are theirs already.
-        action = self.env.ref('sale_subscription_ext.ir_cron_bill_subscriptions_1').sudo()
-        return action.with_context(active_test=False).search([
-            ('model_id', '=', action.model_id.id), ('code', '=', action.code)], order='id')
+        return self._get_identical_crons('sale_subscription_ext.ir_cron_bill_subscriptions_1')
+
+    @api.model
+    def _get_collection_crons(self):
+        """Return the identical crons which collect payments, on or off.
+
+        :rtype: ir.cron
+        """
+        return self._get_identical_crons('sale_subscription_ext.ir_cron_collect_payments_1')
+
+    @api.model
+    def _get_identical_crons(self, xmlid):
+        """Return the crons which do the same as one of them.
+
+        :param str xmlid: of the first one
+        :rtype: ir.cron
+        """
+        # Only administrators see crons; whoever triggers them has the right to what they do.
+        cron = self.env.ref(xmlid).sudo()
+        return cron.with_context(active_test=False).search([
+            ('model_id', '=', cron.model_id.id), ('code', '=', cron.code)], order='id')

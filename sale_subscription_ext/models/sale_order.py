@@ -32,6 +32,8 @@ class SaleOrder(models.Model):
         'subscription.document.mixin',
         'subscription.notice.mixin',
         'subscription.billing.mixin',
+        'subscription.collection.mixin',
+        'subscription.collection.mail.mixin',
         'subscription.invoicing.mixin',
         'subscription.obstacle.mixin',
         'subscription.proration.mixin',
@@ -103,12 +105,6 @@ class SaleOrder(models.Model):
     following_text = fields.Text(string="Then", compute='_compute_first_invoice')
 
     # Billing
-    collection_mode = fields.Selection(
-        selection=lambda self: self.env['subscription.plan']._get_collection_modes(),
-        compute='_compute_collection_mode',
-        store=True, readonly=False, precompute=True,
-        help="What happens with the invoices of this subscription.",
-    )
     subscription_period_ids = fields.One2many(
         comodel_name='subscription.period', inverse_name='order_id', string="Billing Periods")
     determined_fiscal_position_id = fields.Many2one(
@@ -181,12 +177,6 @@ class SaleOrder(models.Model):
             order.mrr = sum(order.order_line.mapped('mrr'))
             order.arr = 12 * order.mrr
 
-    @api.depends('plan_id')
-    def _compute_collection_mode(self):
-        for order in self:
-            is_settled = order.subscription_state in const.CONTRACT_STATES
-            order.collection_mode = order.collection_mode if is_settled else order.plan_id.collection_mode
-
     @api.depends('order_line.pricelist_item_id', 'order_line.plan_id', 'order_line.is_recurring', 'plan_id', 'state')
     def _compute_subscription_warning(self):
         for order in self:
@@ -236,6 +226,7 @@ class SaleOrder(models.Model):
             self._check_signed(vals)
         owners = self._get_owners() if vals.keys() & OWNER_FIELDS else {}
         result = super().write(vals)
+        self._change_collection(vals)
         if owners:
             self._record_transfers(owners)
         return result

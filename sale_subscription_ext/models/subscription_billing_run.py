@@ -303,7 +303,8 @@ class SubscriptionBillingRun(models.Model):
         :rtype: account.move
         """
         return self.env['account.move'].search([
-            ('subscription_billing_run_id', 'in', self.ids), '|', ('state', '=', 'draft'),
+            ('subscription_billing_run_id', 'in', self.ids), ('subscription_is_prepaid', '=', False),
+            '|', ('state', '=', 'draft'),
             '&', '&', '&', ('state', '=', 'posted'), ('is_move_sent', '=', False),
             ('payment_state', 'not in', ('paid', 'in_payment', 'reversed')),
             ('invoice_line_ids.sale_line_ids.order_id.collection_mode', '=', 'draft'),

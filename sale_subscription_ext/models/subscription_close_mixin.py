@@ -152,6 +152,7 @@ class SubscriptionCloseMixin(models.AbstractModel):
                 order.write(order._prepare_closing(reason, note, day))
             if bill:
                 orders._bill_remaining(day)
+            orders._cancel_prepaid_drafts()
             orders._waive_remaining(day)
             if money != 'keep':
                 orders._give_back({order: day + timedelta(days=1) for order in orders}, day, money == 'refund')

@@ -230,7 +230,7 @@ class SubscriptionConsolidationMixin(models.AbstractModel):
         """
         self.ensure_one()
         names = (*self._get_invoice_grouping_keys(), 'journal_id', 'invoice_payment_term_id', 'invoice_date')
-        return (*(vals.get(name) or False for name in names), self.collection_mode)
+        return (*(vals.get(name) or False for name in names), self.collection_mode, self.payment_token_id)
 
     def _prepare_consolidation_section_line(self, **optional_values):
         """Prepare the section under which the lines of this subscription stand on an invoice of several.

@@ -170,6 +170,8 @@ class SubscriptionInvoicingMixin(models.AbstractModel):
                 if not order.payment_term_id:
                     # The host would take the real today, also when a missed day is billed later.
                     vals['invoice_date_due'] = invoice_date
+            if order.collection_mode == 'prepaid':
+                vals.update(order._prepare_prepaid_invoice(billable, invoice_date))
             vals['invoice_line_ids'] += order._prepare_subscription_invoice_lines(lines, billable)
             vals_list.append(vals)
             (rows - billable).filtered(lambda row: row.state == 'open').write({'state': 'waived', 'amount': 0.0})
@@ -292,3 +294,4 @@ class SubscriptionInvoicingMixin(models.AbstractModel):
         to_post.with_context(sale_subscription_ext_set_wise=True)._post(soft=False)
         to_post._reconcile_subscription_credits()
         to_post._queue_subscription_mails()
+        moves._queue_subscription_charges()

@@ -15,7 +15,8 @@ class SubscriptionNoticeMixin(models.AbstractModel):
     # === COMPUTE METHODS === #
 
     @api.depends('subscription_state', 'state', 'renewal_date', 'paused_from', 'paused_until', 'close_date',
-                 'start_date', 'subscription_id', 'amendment_ids.state', 'amendment_ids.applied_date', 'effective_date')
+                 'start_date', 'subscription_id', 'amendment_ids.state', 'amendment_ids.applied_date', 'effective_date',
+                 'collection_mode', 'payment_token_id.active')
     @api.depends_context('lang')
     def _compute_subscription_notice(self):
         for order in self:
@@ -46,6 +47,8 @@ class SubscriptionNoticeMixin(models.AbstractModel):
         ]
         if self.amendment_type and self.state == 'sale' and not self.applied_date:
             notices.append(self.env._("Takes effect on %(day)s.", day=format_date(self.env, self.effective_date)))
+        if problem := self._get_collection_problem():
+            notices.append(problem)
         if self.paused_from:
             notices.append(self._get_pause_message())
         return notices

@@ -80,14 +80,6 @@ class SubscriptionPaymentMixin(models.AbstractModel):
 
     # === BUSINESS METHODS - PAID CONFIRMATIONS === #
 
-    def _is_posting_invoices(self):
-        """Return whether new invoices are posted by themselves, and don't wait for a review.
-
-        :rtype: bool
-        """
-        self.ensure_one()
-        return self.collection_mode == 'send'
-
     def _send_subscription_payment_mail(self):
         """Tell customers that their payment has arrived or is on its way."""
         template = self.env.ref('sale_subscription_ext.mail_template_payment', raise_if_not_found=False)

@@ -32,6 +32,10 @@ class SubscriptionPlan(models.Model):
         "The number of days an invoice is made ahead can't be negative.",
     )
 
+    _check_charge_reminder_days = models.Constraint(
+        'CHECK(charge_reminder_days >= 0)',
+        "A charge can't be announced after it was made. Enter 0 for no reminder.",
+    )
     _check_trial_value = models.Constraint(
         'CHECK(trial_value >= 0 AND trial_reminder_days >= 0)',
         "The trial of a plan can't be negative. Enter 0 for none.",
@@ -95,7 +99,24 @@ class SubscriptionPlan(models.Model):
         required=True,
         default='send',
         help="Draft: invoices wait for somebody to check and post them.\n"
-            "Send: invoices are posted and e-mailed to the customer.",
+            "Send: invoices are posted and e-mailed to the customer.\n"
+            "Charge: invoices are posted and charged to the saved payment method of the subscription.\n"
+            "Prepaid: invoices stay drafts until the customer pays them, at the latest when the period begins.",
+    )
+    save_method = fields.Selection(
+        selection=[
+            ('required', "Must be saved"),
+            ('offered', "May be saved"),
+            ('no', "Is not asked for"),
+        ],
+        string="Payment Method",
+        required=True,
+        default='required',
+        help="Whether customers save the payment method which later invoices are charged to when they confirm online.",
+    )
+    charge_reminder_days = fields.Integer(
+        string="Reminder of Charges",
+        help="Remind the customer this many days before the payment method is charged. 0 for no reminder.",
     )
     consolidate = fields.Boolean(
         string="Consolidate Invoices",
@@ -330,6 +351,8 @@ class SubscriptionPlan(models.Model):
         return [
             ('draft', self.env._("Draft invoices for review")),
             ('send', self.env._("Post and send invoices")),
+            ('charge', self.env._("Post and charge invoices")),
+            ('prepaid', self.env._("Wait for payment, then post")),
         ]
 
     @api.model

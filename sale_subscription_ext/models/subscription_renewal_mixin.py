@@ -133,6 +133,7 @@ class SubscriptionRenewalMixin(models.AbstractModel):
             'subscription_id': self.id,
             'origin_order_id': (self.origin_order_id or self).id,
             'collection_mode': self.collection_mode,
+            'payment_token_id': self.payment_token_id.id,
             **values,
         }).with_env(self.env)
         for line, copied in zip(lines.sorted(), renewal.order_line.sorted(), strict=True):

@@ -120,15 +120,3 @@ class SubscriptionTrialMixin(models.AbstractModel):
         """
         return Domain('subscription_state', '=', 'trial') & self._get_dated_domain(
             lambda today: Domain('trial_end_date', '<=', today))
-
-    # === HOOKS === #
-
-    def _has_payment_method(self):
-        """Return whether the money of this contract can be collected: by sending invoices, or by a saved method.
-
-        Addons which save payment methods override it for the mode `charge`; super isn't required there.
-
-        :rtype: bool
-        """
-        self.ensure_one()
-        return self.collection_mode != 'charge'

@@ -11,4 +11,5 @@ from . import subscription_hand_over
 from . import subscription_option_dialog
 from . import subscription_pause
 from . import subscription_renew
+from . import subscription_payment_resolve
 from . import subscription_resume

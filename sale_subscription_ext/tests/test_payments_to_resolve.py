@@ -1,0 +1,161 @@
+from unittest.mock import patch
+
+from odoo.exceptions import AccessError, UserError
+from odoo.tests import Form, freeze_time, new_test_user, tagged
+from odoo.tools import mute_logger
+from odoo.tools.misc import file_path
+from odoo.tools.safe_eval import safe_eval
+
+from odoo.addons.sale_subscription_ext import const
+from odoo.addons.sale_subscription_ext.tests.charge_common import SubscriptionChargeCommon
+
+
+@tagged('post_install', '-at_install')
+@freeze_time('2026-06-16 10:00:00')
+class TestPaymentsToResolve(SubscriptionChargeCommon):
+    """What people without the developer mode can do about money which doesn't come in by itself."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.seller = new_test_user(cls.env, 'seller', 'sales_team.group_sale_salesman')
+        cls.boss = new_test_user(cls.env, 'boss', 'sales_team.group_sale_manager')
+
+    def _create_failed(self, answer='decline', **values):
+        order = self._create_charged(user_id=self.seller.id, **values)
+        self.answer = answer
+        self._bill('2026-06-16', order)
+        self._collect()
+        self.answer = 'done'
+        return order.invoice_ids
+
+    def _get_list(self, user):
+        action = self.env['ir.actions.act_window']._for_xml_id('sale_subscription_ext.account_move_action_resolve')
+        return self.env['account.move'].with_user(user).search(safe_eval(action['domain']))
+
+    def test_the_list_holds_what_failed_or_is_unknown_and_says_why(self):
+        failed, unknown = self._create_failed(), self._create_failed('timeout')
+        paid = self._create_failed('done')
+        moves = self._get_list(self.seller)
+        self.assertEqual(moves & (failed | unknown | paid), failed | unknown)
+        self.assertIn("insufficient funds", failed.with_user(self.seller).subscription_charge_message)
+        self.assertIn("did not answer", unknown.with_user(self.seller).subscription_charge_message)
+        self.assertEqual(
+            failed.with_user(self.seller).subscription_order_ids.ids, failed._get_subscriptions().ids)
+
+    def test_charging_again(self):
+        move = self._create_failed()
+        move.with_user(self.seller).action_charge_again()
+        self.assertEqual(move.subscription_charge_state, 'waiting')
+        self._collect()
+        self.assertEqual(move.payment_state, 'paid')
+        self.assertNotIn(move, self._get_list(self.seller))
+
+    def test_asking_the_provider(self):
+        move = self._create_failed('timeout')
+        with self.assertRaisesRegex(UserError, "can't be asked again"):
+            move.with_user(self.seller).action_ask_provider()
+        with patch.dict(const.REPEATABLE_HOURS, {'none': 23}):
+            move.with_user(self.seller).action_ask_provider()
+            self._collect()
+        self.assertEqual((len(set(self.requests)), len(self.requests), move.payment_state), (1, 2, 'paid'))
+
+    def test_it_was_charged(self):
+        move = self._create_failed('timeout')
+        with self.assertRaisesRegex(UserError, "Only accountants"):
+            move.with_user(self.seller).action_confirm_charged()
+        move.with_user(self.boss).action_confirm_charged()
+        self.assertEqual((move.payment_state, move.subscription_charge_state), ('paid', 'done'))
+        self.assertEqual(len(self.requests), 1)
+
+    def test_it_was_not_charged_and_money_which_turns_up_is_still_booked(self):
+        move = self._create_failed('timeout')
+        move.with_user(self.boss).action_confirm_not_charged()
+        self.assertEqual((move.payment_state, move.subscription_charge_state), ('not_paid', 'failed'))
+        charge = move.transaction_ids
+        charge._set_done()
+        charge._post_process()
+        self.assertEqual((move.payment_state, move.subscription_charge_state), ('paid', 'done'))
+
+    def test_marking_as_paid(self):
+        moves = self._create_failed() | self._create_failed()
+        action = moves.with_user(self.boss).action_resolve_payment()
+        dialog = Form(self.env['subscription.payment.resolve'].with_user(self.boss).with_context(**action['context']))
+        dialog.save().action_resolve()
+        self.assertEqual(set(moves.mapped('payment_state')), {'paid'})
+        self.assertEqual(set(moves.mapped('subscription_charge_state')), {'done'})
+        self.assertEqual(set(moves._get_subscriptions().mapped('charge_state')), {'paid'})
+        with self.assertRaisesRegex(UserError, "nothing is open"):
+            self.env['subscription.payment.resolve'].with_user(self.boss).create(
+                {'move_ids': [(6, 0, moves.ids)]}).action_resolve()
+
+    def test_writing_off(self):
+        move = self._create_failed()
+        wizard = self.env['subscription.payment.resolve'].with_user(self.boss).create({
+            'move_ids': [(6, 0, move.ids)], 'resolution': 'write_off'})
+        with self.assertRaisesRegex(UserError, "bears the loss"):
+            wizard.action_resolve()
+        loss = self.company_data['default_account_expense']
+        wizard.sudo().account_id = loss
+        wizard.action_resolve()
+        self.assertEqual((move.amount_residual, move.subscription_charge_state), (0.0, 'done'))
+        self.assertEqual(self.env['account.move.line'].search(
+            [('account_id', '=', loss.id), ('name', 'ilike', move.name)]).balance, 30.0)
+        self._assert_ledgers_hold(move._get_subscriptions())
+
+    def test_closing_its_subscription(self):
+        move = self._create_failed()
+        action = move.with_user(self.seller).action_close_subscriptions()
+        self.assertEqual(action['context']['default_order_ids'], move._get_subscriptions().ids)
+
+    def test_a_stranger_may_not_collect(self):
+        move = self._create_failed()
+        stranger = new_test_user(self.env, 'stranger', 'sales_team.group_sale_salesman')
+        with self.assertRaises(AccessError):
+            move.with_user(stranger).action_charge_again()
+
+    def test_a_payment_which_cannot_be_booked_is_listed_and_booked_again(self):
+        order = self._create_charged(user_id=self.seller.id)
+        move = self._bill('2026-06-16', order)
+        charge = move._prepare_charge()
+        # What a rollback forgets is forgotten by the test.
+        with patch.object(type(charge), '_create_payment', side_effect=UserError("The period is locked.")), \
+                patch.object(self.cr, 'rollback', lambda: None), \
+                mute_logger('odoo.addons.sale_subscription_ext.models.subscription_charge_transaction_mixin'):
+            charge._send_charge()
+        charge.write({'is_post_processed': False, 'subscription_settled_state': False})
+        self.assertIn(move, self._get_list(self.seller))
+        self.assertIn("The period is locked.", move.subscription_booking_error)
+        move.with_user(self.boss).action_book_again()
+        self.assertEqual((move.payment_state, move.subscription_booking_error, len(self.requests)), ('paid', False, 1))
+
+    def test_the_payments_of_a_contract_are_listed_for_its_salesperson(self):
+        move = self._create_failed()
+        order = move._get_subscriptions().with_user(self.seller)
+        move._request_charge()
+        self._collect()
+        self.assertEqual(order.payment_count, 2)
+        payments = self.env['payment.transaction'].with_user(self.seller).search(order.action_view_payments()['domain'])
+        self.assertEqual(sorted(payments.mapped('state')), ['done', 'error'])
+
+    def test_nothing_is_done_in_a_copy_of_the_database(self):
+        move = self._create_failed()
+        self.env['ir.config_parameter'].sudo().set_param('database.is_neutralized', 'true')
+        with self.assertRaisesRegex(UserError, "copy of a database"):
+            move.action_charge_again()
+
+    def test_neutralizing_takes_methods_and_queue_away(self):
+        order = self._create_charged()
+        self._bill('2026-06-16', order)
+        tested = self._create_charged()
+        other = self.provider.copy({'state': 'enabled', 'name': "Real"})
+        real = self._create_token(provider_id=other.id)
+        order.payment_token_id = real
+        self.env.flush_all()
+        with open(file_path('sale_subscription_ext/data/neutralize.sql'), encoding='utf-8') as file:
+            self.cr.execute(file.read())
+        self.env.invalidate_all()
+        self.assertFalse(order.payment_token_id)
+        self.assertEqual(tested.payment_token_id, self.token)
+        self.assertEqual((order.invoice_ids.subscription_charge_state, order.charge_state), (False, 'none'))
+        self.assertFalse(self.env['res.config.settings']._get_collection_crons().filtered('active'))
