@@ -6,7 +6,9 @@ class AccountMove(models.Model):
     _name = 'account.move'
     _inherit = [
         'account.move', 'subscription.move.batch.mixin', 'subscription.move.post.mixin', 'subscription.refund.mixin',
+        'subscription.dunning.mixin', 'subscription.unpaid.mixin', 'subscription.unpaid.closing.mixin',
         'subscription.charge.mixin', 'subscription.charge.result.mixin', 'subscription.resolve.mixin',
+        'subscription.batch.mixin',
     ]
 
     _charge_queue_idx = models.Index(
