@@ -11,7 +11,8 @@ class SubscriptionDunningEntry(models.Model):
 
     # An invoice which becomes unpaid once more, by a chargeback, begins anew: what was done before is archived.
     _unique_step = models.UniqueIndex(
-        "(move_id, step_id) WHERE active AND step_id IS NOT NULL", "This dunning step was taken on the invoice already.")
+        "(move_id, step_id) WHERE active AND step_id IS NOT NULL",
+        "This dunning step was taken on the invoice already.")
     _unique_day = models.UniqueIndex(
         "(move_id, day_offset) WHERE active", "The dunning step of this day was taken on the invoice already.")
 

@@ -219,9 +219,23 @@ class SubscriptionDunningMixin(models.AbstractModel):
             self._schedule_unpaid_activity()
             done.append(self.env._("activity created"))
         if mailing := steps.filtered('send_mail')[-1:]:
-            is_sent = self._send_unpaid_mail(mailing.mail_template_id or self._get_unpaid_template())
-            done.append(self.env._("e-mail sent") if is_sent else self.env._("no e-mail: plan or address forbid it"))
+            done.append(self._send_step_mail(mailing))
         return done
+
+    def _send_step_mail(self, step):
+        """Send the e-mail of a step, unless the invoice itself, which was mailed today, asks for the money.
+
+        :param subscription.dunning.step step: a step with an e-mail
+        :return: what was done, in words
+        :rtype: str
+        """
+        self.ensure_one()
+        is_refused = self.subscription_charge_state in ('failed', 'refused')
+        if not is_refused and self.invoice_date == self.company_id._get_subscription_today():
+            return self.env._("no e-mail on the day of the invoice")
+        if self._send_unpaid_mail(step.mail_template_id or self._get_unpaid_template()):
+            return self.env._("e-mail sent")
+        return self.env._("no e-mail: plan or address forbid it")
 
     def _get_steps_left(self):
         """Return the steps which weren't taken yet, in their order; those before one that was are over.
@@ -291,7 +305,8 @@ class SubscriptionDunningMixin(models.AbstractModel):
         order = (self._get_running_contracts() or self._get_subscriptions())[:1]
         order._schedule_collection_activity('sale_subscription_ext.mail_activity_type_unpaid', self.env._(
             "Invoice %(invoice)s of %(amount)s is unpaid since %(day)s. Get in touch with %(customer)s.",
-            invoice=self._get_charge_label(), amount=format_amount(self.env, self._get_charge_amount(), self.currency_id), customer=self.partner_id.display_name,
+            invoice=self._get_charge_label(), customer=self.partner_id.display_name,
+            amount=format_amount(self.env, self._get_charge_amount(), self.currency_id),
             day=format_date(self.env, self._get_oldest_due_date())))
 
     def _handle_dunning_error(self, error):

@@ -32,12 +32,16 @@ class SubscriptionDunningStep(models.Model):
         help="Charge the saved payment method once more. What else the step does waits for the answer, and is left"
             " undone when the money arrives. On day 0 the failed payment was the try.",
     )
-    send_mail = fields.Boolean(string="E-mail", help="Send the customer an e-mail with a link for paying this invoice.")
+    send_mail = fields.Boolean(
+        string="E-mail",
+        help="Send the customer an e-mail with a link for paying this invoice. Not on the day of the invoice, which asks"
+            " for the money itself, unless a payment failed.",
+    )
     mail_template_id = fields.Many2one(
         comodel_name='mail.template',
         string="E-mail Template",
         domain="[('model', '=', 'sale.order')]",
-        help="Empty: “Payment failed” after a failed payment on day 0, “Payment reminder” otherwise.",
+        help="Empty: “Payment Failed” after a failed charge, “Payment Reminder” otherwise.",
     )
     create_activity = fields.Boolean(string="Activity", help="Ask the salesperson to get in touch.")
     restrict_portal = fields.Boolean(

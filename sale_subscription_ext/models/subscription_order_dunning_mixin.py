@@ -12,7 +12,7 @@ _logger = logging.getLogger(__name__)
 
 
 class SubscriptionOrderDunningMixin(models.AbstractModel):
-    """What unpaid invoices mean for a contract: it is restricted, paused or closed, and free again once they are paid."""
+    """What unpaid invoices mean for a contract: it is restricted, paused or closed, until they are paid."""
 
     _name = 'subscription.order.dunning.mixin'
     _description = "Subscription Dunning"
@@ -212,7 +212,7 @@ class SubscriptionOrderDunningMixin(models.AbstractModel):
                         'sale_subscription_ext.mail_activity_type_late_payment', note)
             except DATABASE_ERRORS:
                 raise
-            except Exception:  # noqa: BLE001  the payment is booked, whatever becomes of the question
+            except Exception:  # the payment is booked, whatever becomes of the question
                 _logger.warning("Nobody could be asked about the late payment of %s", order.name, exc_info=True)
 
     # === BUSINESS METHODS - E-MAILS AND ACTIVITIES === #

@@ -14,7 +14,7 @@ class TestDunningMail(SubscriptionDunningCommon):
             'name': "Books", 'email': 'books@example.com', 'parent_id': self.partner.id, 'type': 'invoice'})
         order = self._create_unpaid(partner_invoice_id=books.id)
         with self.mock_mail_gateway():
-            self._collect_on('2026-06-01')
+            self._collect_on('2026-06-04')
         mail = self._get_mails(order, 'unpaid_reminder')
         self.assertEqual((mail.model, mail.res_id), ('sale.order', order.id))
         self.assertEqual(mail.partner_ids, books)
@@ -34,7 +34,7 @@ class TestDunningMail(SubscriptionDunningCommon):
         template = self.env.ref('sale_subscription_ext.mail_template_unpaid_reminder')
         template.with_context(lang='fr_FR').subject = "{{ object.name }}: votre facture"
         order = self._create_unpaid()
-        self._collect_on('2026-06-01')
+        self._collect_on('2026-06-04')
         self.assertIn(f"{order.name}: votre facture", order.message_ids.mapped('subject'))
 
     def test_a_plan_which_sends_no_e_mails_sends_none_of_these(self):
@@ -43,15 +43,15 @@ class TestDunningMail(SubscriptionDunningCommon):
         self._collect_until('2026-06-01', '2026-06-22')
         self.assertFalse(order.message_ids.filtered(lambda message: message.partner_ids))
         self.assertEqual(order.subscription_state, 'closed')
-        self.assertIn("no e-mail", ' '.join(self.env['subscription.dunning.entry'].with_context(
+        self.assertIn("plan or address forbid it", ' '.join(self.env['subscription.dunning.entry'].with_context(
             active_test=False).search([('move_id', 'in', order.invoice_ids.ids)]).mapped('description')))
 
     def test_nobody_is_written_to_without_an_address(self):
         self.partner.email = False
         order = self._create_unpaid()
-        self._collect_on('2026-06-01')
+        self._collect_on('2026-06-04')
         self.assertFalse(self._get_mails(order, 'unpaid_reminder'))
-        self.assertIn("no e-mail", order.dunning_notice)
+        self.assertIn("plan or address forbid it", order.dunning_notice)
 
     def test_a_step_can_have_an_e_mail_of_its_own(self):
         template = self.env.ref('sale_subscription_ext.mail_template_unpaid_reminder').copy({
@@ -60,7 +60,7 @@ class TestDunningMail(SubscriptionDunningCommon):
             'name': "Own", 'step_ids': [Command.create(
                 {'day_offset': 0, 'send_mail': True, 'mail_template_id': template.id})]})
         order = self._create_unpaid()
-        self._collect_on('2026-06-01')
+        self._collect_on('2026-06-04')
         self.assertIn(f"Last call for {order.name}", order.message_ids.mapped('subject'))
 
     def test_templates_can_be_previewed_on_any_contract(self):

@@ -15,7 +15,8 @@ class TestUnpaidClosing(SubscriptionDunningCommon):
         self._collect_on('2026-07-10')
         self.assertEqual(order.subscription_state, 'progress')
         self._collect_on('2026-07-11')
-        self.assertRecordValues(order, [{'subscription_state': 'closed', 'close_reason_id': self.unpaid.id, 'mrr': 0.0}])
+        self.assertRecordValues(order, [{
+            'subscription_state': 'closed', 'close_reason_id': self.unpaid.id, 'mrr': 0.0}])
         self.assertEqual((str(order.close_date), self.unpaid.kind), ('2026-07-11', 'involuntary'))
         self.assertIn(order.invoice_ids.sorted('id')[0].name, order.close_note)
         self.assertFalse(order.is_in_dunning, "What was closed isn't asked for any more")
