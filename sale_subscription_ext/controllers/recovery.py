@@ -58,6 +58,8 @@ class SubscriptionRecovery(PaymentPortal):
                 "This link can't be used for a payment any more. Load the page again to see why."))
         values = {key: kwargs[key] for key in FORM_KEYS if key in kwargs}
         self._check_recovery_form(move_sudo, values)
+        values['tokenization_requested'] = bool(
+            values['tokenization_requested'] and move_sudo._is_method_saved_by_link())
         tx_sudo = self._create_transaction(
             token_id=None,
             amount=move_sudo._get_charge_amount(),
@@ -100,6 +102,8 @@ class SubscriptionRecovery(PaymentPortal):
         values = {
             'link': link_sudo,
             'move': move_sudo,
+            'label_of_invoice': move_sudo.name if move_sudo.state == 'posted' else request.env._(
+                "Next invoice of %(name)s", name=', '.join(move_sudo._get_subscriptions().mapped('name'))),
             'res_company': move_sudo.company_id,
             'amount': move_sudo._get_charge_amount(),
             'currency': move_sudo.currency_id,
@@ -119,7 +123,10 @@ class SubscriptionRecovery(PaymentPortal):
             'tokens_sudo': request.env['payment.token'],
             'availability_report': report,
             'allow_token_selection': False,
-            'show_tokenize_input_mapping': self._compute_show_tokenize_input_mapping(providers_sudo),
+            'show_tokenize_input_mapping': {
+                provider: is_shown and move_sudo._is_method_saved_by_link()
+                for provider, is_shown in self._compute_show_tokenize_input_mapping(providers_sudo).items()
+            },
             'reference_prefix': move_sudo.name or '',
             'transaction_route': f'/subscription/pay/{token}/transaction',
             'landing_route': f'/subscription/pay/{token}',

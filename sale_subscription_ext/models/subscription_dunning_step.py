@@ -34,8 +34,8 @@ class SubscriptionDunningStep(models.Model):
     )
     send_mail = fields.Boolean(
         string="E-mail",
-        help="Send the customer an e-mail with a link for paying this invoice. Not on the day of the invoice, which asks"
-            " for the money itself, unless a payment failed.",
+        help="Send the customer an e-mail with a link for paying this invoice. Not on the day of the invoice, which"
+            " asks for the money itself, unless a payment failed.",
     )
     mail_template_id = fields.Many2one(
         comodel_name='mail.template',

@@ -102,6 +102,25 @@ class SubscriptionOrderDunningMixin(models.AbstractModel):
             return self.env['account.move'].sudo().browse(move_id)
         return self._get_dunned_invoices()[:1] or self.sudo().invoice_ids.sorted('id')[-1:]
 
+    def _get_unpaid_terms(self):
+        """Return what e-mails about an unpaid invoice are made of, for whoever looks at a template too.
+
+        :rtype: dict
+        """
+        self.ensure_one()
+        move = self._get_unpaid_invoice()
+        is_open = bool(move) and move._is_payable_by_link()
+        return {
+            'label': move.name if move.state == 'posted' else '',  # drafts have no number
+            'amount': move._get_charge_amount() if move else 0.0,
+            'currency': move.currency_id or self.currency_id,
+            'due_date': move and move._get_oldest_due_date(),
+            'closing_date': move.subscription_close_warning_date,
+            'can_save': is_open and move._is_method_saved_by_link(),
+            'is_refused': move.subscription_charge_state == 'refused',
+            'url': move._get_recovery_url() if is_open else '',
+        }
+
     # === BUSINESS METHODS - RESTRICTION === #
 
     def _is_portal_restricted(self):

@@ -142,6 +142,17 @@ class SubscriptionUnpaidMixin(models.AbstractModel):
             and self.currency_id.compare_amounts(self._get_charge_amount(), 0.0) > 0
         )
 
+    def _is_method_saved_by_link(self):
+        """Return whether who pays this invoice by a link may save the method: contracts which are never charged have
+        no use for it.
+
+        :rtype: bool
+        """
+        self.ensure_one()
+        return any(
+            order.collection_mode in ('charge', 'prepaid') and order.plan_id.save_method != 'no'
+            for order in self._get_subscriptions())
+
     def _has_money_underway(self):
         """Return whether a payment of this invoice has been begun whose outcome is open.
 

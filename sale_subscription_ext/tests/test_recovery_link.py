@@ -82,6 +82,8 @@ class TestRecoveryLink(SubscriptionDunningCommon):
 
     def test_the_method_used_is_saved_where_the_customer_wishes(self):
         self.provider.allow_tokenization = True
+        self.order.collection_mode = 'charge'
+        self.assertIn('name="o_payment_tokenize_checkbox"', self._open().text)
         self._begin(tokenization_requested=True)
         tx = self._get_payment()
         self.assertTrue(tx.tokenize)
@@ -92,6 +94,12 @@ class TestRecoveryLink(SubscriptionDunningCommon):
         self.assertRecordValues(self.order.payment_token_id, [{
             'provider_ref': "new customer", 'partner_id': self.partner.id}])
         self.assertIn("1111", self._open().text)
+
+    def test_nothing_is_saved_for_contracts_which_are_never_charged(self):
+        self.provider.allow_tokenization = True
+        self.assertNotIn('name="o_payment_tokenize_checkbox"', self._open().text)
+        self._begin(tokenization_requested=True)
+        self.assertFalse(self._get_payment().tokenize)
 
     def test_no_saved_method_of_the_customer_is_shown_or_used(self):
         self.assertNotIn("4242", self._open().text)
