@@ -62,7 +62,8 @@ class SubscriptionDunningMixin(models.AbstractModel):
         """
         super()._handle_invoice_paid()
         paid = self.filtered(lambda move: move.move_type == 'out_invoice' and move._get_subscriptions())
-        paid.subscription_paid_date = fields.Date.context_today(self)
+        paid.write({
+            'subscription_paid_date': fields.Date.context_today(self), 'subscription_close_warning_date': False})
         for move in paid:
             closed = move._get_subscriptions() if move._is_closed_as_unpaid() else self.env['sale.order']
             move._end_dunning(self.env._("Invoice %(invoice)s is paid.", invoice=move._get_charge_label()))
@@ -272,7 +273,7 @@ class SubscriptionDunningMixin(models.AbstractModel):
         dunned.subscription_dunning_entry_ids.active = False
         dunned.write({
             'subscription_dunning_date': False, 'subscription_dunning_policy_id': False,
-            'subscription_dunning_restricted': False, 'subscription_close_warning_date': False,
+            'subscription_dunning_restricted': False,
         })
         orders = dunned._get_subscriptions() | dunned._get_running_contracts()
         free = orders.filtered(lambda order: not order._get_dunned_invoices())

@@ -1,3 +1,4 @@
+from contextlib import suppress
 from unittest.mock import patch
 
 from psycopg2 import IntegrityError
@@ -130,13 +131,17 @@ class TestDunning(SubscriptionDunningCommon):
         self.assertIn("refused it for good", mails[0].body)
 
     def test_the_limit_of_the_card_networks_is_kept(self):
-        policy = self._create_policy(*((day, 'retry_charge') for day in range(1, 25)))
-        self.charged.dunning_policy_id = policy
+        self.charged.dunning_policy_id = self._create_policy(*((day, 'retry_charge') for day in range(1, 5)))
         self.answer = 'decline'
         order = self._create_unpaid(self.charged, payment_token_id=self.token.id)
-        self._collect_until('2026-06-01', '2026-06-26', times=2)
-        self.assertEqual(len(self.requests), 15)
-        self.assertEqual(len(self._get_steps(order.invoice_ids)), 24, "Steps go on, they only charge no more")
+        self._collect_on('2026-06-01')
+        for number in range(12):  # by hand
+            values = order.invoice_ids._prepare_charge_values()
+            self.Transaction.create({**values, 'reference': f"By hand {number}"})._set_error("Declined.")
+        self._collect_until('2026-06-02', '2026-06-06', times=2)
+        self.assertEqual(len(self._get_charges(order)), 15)
+        self.assertEqual(len(self.requests), 3)
+        self.assertEqual(len(self._get_steps(order.invoice_ids)), 4, "Steps go on, they only charge no more")
 
     def test_a_charge_without_a_method_is_dunned_too(self):
         order = self._create_unpaid(self.charged)
@@ -186,6 +191,37 @@ class TestDunning(SubscriptionDunningCommon):
         self.assertEqual(len(bad.activity_ids), 1, "Somebody is asked once")
         self._collect_on('2026-06-02')
         self.assertEqual(self._get_steps(bad.invoice_ids), [(0, '2026-06-02')])
+
+    def test_a_step_which_was_interrupted_leaves_no_trace_and_is_taken_by_the_next_run(self):
+        order = self._create_unpaid()
+
+        class Killed(BaseException):
+            pass
+
+        def die(move, *_args):
+            send_mail(move, *_args)
+            raise Killed
+
+        Move = type(self.env['account.move'])
+        send_mail = Move._send_unpaid_mail
+        with suppress(Killed), self.env.cr.savepoint(), patch.object(Move, '_send_unpaid_mail', die):
+            self._collect_on('2026-06-04')
+        self.env.invalidate_all()
+        self.assertFalse(self._get_steps(order.invoice_ids))
+        self._collect_on('2026-06-04')
+        self.assertEqual(len(self._get_steps(order.invoice_ids)), 2)
+        self.assertEqual(len(self._get_mails(order, 'unpaid_reminder')), 1)
+
+    def test_a_contract_which_somebody_else_holds_is_left_to_the_next_run(self):
+        held, free = self._create_unpaid(), self._create_unpaid()
+        Order = type(self.Order)
+        lock_batch = Order._lock_batch
+        with patch.object(Order, '_lock_batch', lambda orders, domain, limit: lock_batch(orders, domain, limit) - held):
+            self._collect_on('2026-06-04')
+        self.assertFalse(self._get_steps(held.invoice_ids))
+        self.assertEqual(len(self._get_steps(free.invoice_ids)), 2)
+        self._collect_on('2026-06-04')
+        self.assertEqual(len(self._get_steps(held.invoice_ids)), 2)
 
     def test_each_company_goes_by_its_own_date(self):
         company = self._create_company(name="Down Under", subscription_tz='Pacific/Auckland')

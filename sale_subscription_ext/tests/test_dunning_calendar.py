@@ -23,7 +23,7 @@ class TestDunningCalendar(SubscriptionDunningCommon):
         order = self._create_unpaid(self.charged, day='2021-09-06', payment_token_id=self.token.id)
         move = order.invoice_ids
         tried, told, blocked = [], [], []
-        for day in range(6, 31):
+        for day in (6, 7, 8, 14, 15, 16, 17, 18, 19, 20, 21, 25, 26, 27, 28):
             tries, mails = len(self.requests), len(self._get_mails(order, 'payment_failed'))
             self._collect_until(f'2021-09-{day:02}', f'2021-09-{day:02}', times=2)
             tried += [day] * (len(self.requests) - tries)
