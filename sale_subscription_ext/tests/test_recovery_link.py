@@ -138,6 +138,16 @@ class TestRecoveryLink(SubscriptionDunningCommon):
         view.with_context(lang='fr_FR').arch_db = view.arch_db.replace("Pay your invoice", "Payez votre facture")
         self.assertIn("Payez votre facture", self._open().text)
 
+    def test_the_page_of_a_restricted_contract_says_what_to_pay(self):
+        self.assertNotIn("is overdue", self.url_open(self.order.get_portal_url()).text)
+        self.move._begin_dunning(self.order.start_date)
+        self.move.subscription_dunning_restricted = True
+        page = self.url_open(self.order.get_portal_url())
+        self.assertEqual(page.status_code, 200)
+        for text in ("is overdue", "nothing can be changed here", f'/my/invoices/{self.move.id}'):
+            with self.subTest(text=text):
+                self.assertIn(text, page.text)
+
     # === WHEN IT IS OVER === #
 
     def test_a_link_which_was_tampered_with_opens_nothing(self):
