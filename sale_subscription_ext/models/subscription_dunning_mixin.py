@@ -49,9 +49,13 @@ class SubscriptionDunningMixin(models.AbstractModel):
     # === BUSINESS METHODS - BEGIN === #
 
     def _handle_charge_failure(self, transaction, is_hard):
-        """Override to begin the dunning with the first failed charge; its steps are left to the next collection."""
+        """Override to begin the dunning with the first failed charge; its steps are left to the next collection.
+
+        What a customer tried to pay online isn't one.
+        """
         super()._handle_charge_failure(transaction, is_hard)
-        if self._is_charge_open():
+        is_charge = not transaction or transaction.operation == 'offline'
+        if is_charge and self._is_charge_open():
             self._begin_dunning(self.company_id._get_subscription_today())
             self.env['sale.order']._trigger_collection()
 

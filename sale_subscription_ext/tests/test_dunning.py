@@ -149,6 +149,17 @@ class TestDunning(SubscriptionDunningCommon):
         self.assertEqual(len(self._get_steps(order.invoice_ids)), 2)
         self.assertFalse(self.requests)
 
+    def test_what_a_customer_tries_to_pay_is_no_failed_charge(self):
+        term = self.env.ref('account.account_payment_term_15days')
+        order = self._create_unpaid(payment_term_id=term.id)
+        tx = self._create_transaction(
+            'token', amount=30.0, currency_id=order.currency_id.id, token_id=self.token.id,
+            invoice_ids=[(6, 0, order.invoice_ids.ids)], reference="By the customer")
+        tx._set_error("Declined.")
+        tx._post_process()
+        self._collect_on('2026-06-02')
+        self.assertFalse(order.is_in_dunning)
+
     # === ONCE === #
 
     def test_an_invoice_of_several_contracts_is_dunned_once(self):
