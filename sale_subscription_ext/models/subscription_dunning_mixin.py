@@ -53,18 +53,19 @@ class SubscriptionDunningMixin(models.AbstractModel):
 
         What a customer tried to pay online isn't one.
         """
-        super()._handle_charge_failure(transaction, is_hard)
+        result = super()._handle_charge_failure(transaction, is_hard)
         is_charge = not transaction or transaction.operation == 'offline'
         if is_charge and self._is_charge_open():
             self._begin_dunning(self.company_id._get_subscription_today())
             self.env['sale.order']._trigger_collection()
+        return result
 
     def _handle_invoice_paid(self):
         """Override to end the dunning with the money, and to tell of money which comes for closed contracts.
 
         It is part of the payment's transaction, so nothing of it may stand in the way of that.
         """
-        super()._handle_invoice_paid()
+        result = super()._handle_invoice_paid()
         paid = self.filtered(lambda move: move.move_type == 'out_invoice' and move._get_subscriptions())
         paid.write({
             'subscription_paid_date': fields.Date.context_today(self), 'subscription_close_warning_date': False})
@@ -72,6 +73,7 @@ class SubscriptionDunningMixin(models.AbstractModel):
             closed = move._get_subscriptions() if move._is_closed_as_unpaid() else self.env['sale.order']
             move._end_dunning(self.env._("Invoice %(invoice)s is paid.", invoice=move._get_charge_label()))
             closed._ask_about_late_payment(move)
+        return result
 
     def _begin_dunning(self, day_zero):
         """Begin the dunning of invoices which have a policy.

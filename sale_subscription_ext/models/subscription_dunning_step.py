@@ -45,7 +45,6 @@ class SubscriptionDunningStep(models.Model):
     )
     create_activity = fields.Boolean(string="Activity", help="Ask the salesperson to get in touch.")
     restrict_portal = fields.Boolean(
-        string="Restrict Portal",
         help="The customer still sees contract and invoices and pays them, but changes nothing until then.")
     pause = fields.Boolean(help="Stop service until the invoice is paid.")
     close = fields.Boolean(help="End the contract today, as unpaid.")

@@ -141,7 +141,7 @@ class SubscriptionPlan(models.Model):
     )
 
     dunning_policy_id = fields.Many2one(
-        comodel_name='subscription.dunning.policy', string="Dunning Policy", check_company=True,
+        comodel_name='subscription.dunning.policy', check_company=True,
         index='btree_not_null', ondelete='restrict',
         default=lambda self: self.env.ref(
             'sale_subscription_ext.subscription_dunning_policy_default', raise_if_not_found=False),
