@@ -1,6 +1,8 @@
 # Own models.
 from . import subscription_close_reason
 from . import subscription_stage
+from . import subscription_dunning_policy
+from . import subscription_dunning_step
 from . import subscription_plan
 from . import subscription_credit_mixin
 from . import subscription_period
@@ -10,6 +12,8 @@ from . import subscription_indexation_work_mixin
 from . import subscription_indexation
 from . import subscription_indexation_line
 from . import subscription_price_change
+from . import subscription_dunning_entry
+from . import subscription_recovery_link
 from . import subscription_run_guard_mixin
 from . import subscription_run_work_mixin
 from . import subscription_billing_run
@@ -46,6 +50,7 @@ from . import subscription_payment_mixin
 from . import subscription_billing_mixin
 from . import subscription_collection_mixin
 from . import subscription_collection_mail_mixin
+from . import subscription_order_dunning_mixin
 from . import subscription_preview_mixin
 from . import subscription_schedule_mixin
 from . import subscription_proration_mixin
@@ -60,6 +65,10 @@ from . import subscription_move_post_mixin
 from . import subscription_charge_mixin
 from . import subscription_charge_result_mixin
 from . import subscription_resolve_mixin
+from . import subscription_dunning_mixin
+from . import subscription_unpaid_mixin
+from . import subscription_unpaid_closing_mixin
+from . import subscription_recovery_transaction_mixin
 from . import payment_provider
 from . import subscription_charge_transaction_mixin
 from . import subscription_price_mixin

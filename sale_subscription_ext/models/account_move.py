@@ -7,9 +7,14 @@ class AccountMove(models.Model):
     _name = 'account.move'
     _inherit = [
         'account.move', 'subscription.move.batch.mixin', 'subscription.move.post.mixin', 'subscription.refund.mixin',
+        'subscription.dunning.mixin', 'subscription.unpaid.mixin', 'subscription.unpaid.closing.mixin',
         'subscription.charge.mixin', 'subscription.charge.result.mixin', 'subscription.resolve.mixin',
+        'subscription.batch.mixin',
     ]
 
+    # Whose money is still to come: few of all invoices, looked through by each collection.
+    _unpaid_idx = models.Index(
+        "(invoice_date_due, company_id) WHERE move_type = 'out_invoice' AND payment_state IN ('not_paid', 'partial')")
     _charge_queue_idx = models.Index(
         "(subscription_charge_date, company_id) WHERE subscription_charge_state = 'waiting'")
 

@@ -6,7 +6,8 @@ from .. import const
 
 class PaymentTransaction(models.Model):
     _name = 'payment.transaction'
-    _inherit = ['payment.transaction', 'subscription.charge.transaction.mixin']
+    _inherit = [
+        'payment.transaction', 'subscription.charge.transaction.mixin', 'subscription.recovery.transaction.mixin']
 
     _one_open_charge = models.UniqueIndex(
         "(subscription_invoice_id) WHERE subscription_invoice_id IS NOT NULL"
@@ -74,6 +75,7 @@ class PaymentTransaction(models.Model):
         """
         result = super()._post_process()
         self._settle_charges()
+        self._keep_recovered_methods()
         self._get_paid_contracts().filtered(
             lambda order: not order._is_billed_with_payment())._bill_first_invoices()
         return result

@@ -18,6 +18,7 @@ class SaleOrder(models.Model):
         'subscription.amendment.preview.mixin',
         'subscription.batch.mixin',
         'subscription.consolidation.mixin',
+        'subscription.order.dunning.mixin',
         'subscription.lifecycle.mixin',
         'subscription.dates.mixin',
         'subscription.start.mixin',
@@ -300,6 +301,14 @@ class SaleOrder(models.Model):
         """Override of `sale`: a subscription is confirmed by a payment of its first invoice, or of a part of it."""
         amount = super()._get_prepayment_required_amount()
         return self._get_first_prepayment(amount) if self._has_first_invoice() else amount
+
+    def _has_to_be_signed(self):
+        """Override of `sale`: a customer who is restricted until an invoice is paid changes nothing."""
+        return super()._has_to_be_signed() and not self._is_portal_restricted()
+
+    def _has_to_be_paid(self):
+        """Override of `sale`: see `_has_to_be_signed`."""
+        return super()._has_to_be_paid() and not self._is_portal_restricted()
 
     def _is_paid(self):
         """Override of `sale`: a subscription is paid when its first invoice is."""

@@ -190,5 +190,6 @@ class SubscriptionBatchMixin(models.AbstractModel):
         :rtype: sale.order
         """
         query = self._search(domain, order='id', limit=limit)
-        rows = self.env.execute_query(SQL("%s FOR NO KEY UPDATE OF sale_order SKIP LOCKED", query.select()))
+        rows = self.env.execute_query(SQL(
+            "%s FOR NO KEY UPDATE OF %s SKIP LOCKED", query.select(), SQL.identifier(self._table)))
         return self.browse([order_id for [order_id] in rows])

@@ -13,7 +13,7 @@ ENGINE_FIELDS = frozenset({
     'trial_end_date', 'term_value', 'term_unit', 'term_end', 'term_end_date', 'commitment_end_date',
     'paused_from', 'paused_until', 'renewal_date', 'subscription_id', 'origin_order_id',
     'charge_state', 'charge_reminder_date', 'method_warning_date',
-    'state_before_closing', 'end_date_before_closing', 'close_money', 'close_unbilled',
+    'paused_as_unpaid', 'state_before_closing', 'end_date_before_closing', 'close_money', 'close_unbilled',
 })
 
 

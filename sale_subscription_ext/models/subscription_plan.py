@@ -36,6 +36,10 @@ class SubscriptionPlan(models.Model):
         'CHECK(charge_reminder_days >= 0)',
         "A charge can't be announced after it was made. Enter 0 for no reminder.",
     )
+    _check_auto_close_days = models.Constraint(
+        'CHECK(auto_close_days >= 0 AND close_warning_days >= 0)',
+        "Unpaid subscriptions can't be closed, nor their customers warned, before something is due. Enter 0 for never.",
+    )
     _check_trial_value = models.Constraint(
         'CHECK(trial_value >= 0 AND trial_reminder_days >= 0)',
         "The trial of a plan can't be negative. Enter 0 for none.",
@@ -135,6 +139,19 @@ class SubscriptionPlan(models.Model):
         default=True,
         help="Send the e-mails of the stages, such as the confirmation of a closing, to the customer.",
     )
+
+    dunning_policy_id = fields.Many2one(
+        comodel_name='subscription.dunning.policy', check_company=True,
+        index='btree_not_null', ondelete='restrict',
+        default=lambda self: self.env.ref(
+            'sale_subscription_ext.subscription_dunning_policy_default', raise_if_not_found=False),
+        help="What is done about invoices which stay unpaid. Empty: nothing, apart from closing below.",
+    )
+    auto_close_days = fields.Integer(
+        string="Close When Unpaid", help="Days after the due date of the oldest unpaid invoice. 0 for never.")
+    close_warning_days = fields.Integer(
+        string="Warning of Closing", default=7,
+        help="E-mail the customer this many days before an unpaid subscription is closed. 0 for no warning.")
 
     # Changes
     downgrade_policy = fields.Selection(

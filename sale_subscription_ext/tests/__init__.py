@@ -47,3 +47,8 @@ from . import test_charge_answers
 from . import test_prepaid
 from . import test_payments_to_resolve
 from . import test_collection_mails
+from . import test_dunning
+from . import test_dunning_calendar
+from . import test_dunning_mail
+from . import test_recovery_link
+from . import test_unpaid_closing
