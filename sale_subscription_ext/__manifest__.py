@@ -52,6 +52,7 @@
         # QWeb templates.
         'report/sale_order_templates.xml',
         'views/sale_portal_templates.xml',
+        'views/subscription_saving_templates.xml',
         'views/subscription_amendment_templates.xml',
         # Menus, once every action exists.
         'views/subscription_menus.xml',

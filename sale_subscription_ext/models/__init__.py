@@ -43,6 +43,7 @@ from . import subscription_payment_mixin
 from . import subscription_billing_mixin
 from . import subscription_collection_mixin
 from . import subscription_collection_mail_mixin
+from . import subscription_saving_mixin
 from . import subscription_preview_mixin
 from . import subscription_schedule_mixin
 from . import subscription_proration_mixin
@@ -59,6 +60,7 @@ from . import subscription_charge_result_mixin
 from . import subscription_resolve_mixin
 from . import payment_provider
 from . import subscription_charge_transaction_mixin
+from . import subscription_saving_transaction_mixin
 from . import subscription_price_mixin
 # Extensions of the host.
 from . import res_company
@@ -73,6 +75,7 @@ from . import sale_order_line
 from . import account_move
 from . import account_move_send
 from . import account_move_line
+from . import payment_method
 from . import payment_token
 from . import payment_transaction
 from . import sale_report

@@ -33,6 +33,7 @@ class SaleOrder(models.Model):
         'subscription.billing.mixin',
         'subscription.collection.mixin',
         'subscription.collection.mail.mixin',
+        'subscription.saving.mixin',
         'subscription.invoicing.mixin',
         'subscription.obstacle.mixin',
         'subscription.proration.mixin',
@@ -316,6 +317,15 @@ class SaleOrder(models.Model):
         """Override of `sale`: a subscription is confirmed by a payment of its first invoice, or of a part of it."""
         amount = super()._get_prepayment_required_amount()
         return self._get_first_prepayment(amount) if self._has_first_invoice() else amount
+
+    def _has_to_be_paid(self):
+        """Override of `sale`: who has to save a payment method pays the first invoice with it."""
+        return super()._has_to_be_paid() or self._has_to_pay_and_save()
+
+    def _validate_order(self):
+        """Override of `sale`: what was accepted online waits for the payment method which it is to be charged to."""
+        ready = self.filtered(lambda order: not order._needs_payment_method())
+        return super(SaleOrder, ready)._validate_order() if ready else None
 
     def _is_paid(self):
         """Override of `sale`: a subscription is paid when its first invoice is."""

@@ -43,3 +43,4 @@ from . import test_charge_answers
 from . import test_prepaid
 from . import test_payments_to_resolve
 from . import test_collection_mails
+from . import test_saving
