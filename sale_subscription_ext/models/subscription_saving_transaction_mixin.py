@@ -11,6 +11,9 @@ class SubscriptionSavingTransactionMixin(models.AbstractModel):
         comodel_name='sale.order', string="Saves the Method of", readonly=True, copy=False, index='btree_not_null',
         ondelete='cascade', help="The subscription whose payment method is saved by this validation.")
 
+    subscription_method_kept = fields.Boolean(
+        readonly=True, copy=False, help="The subscriptions know the method; they may have got another one since.")
+
     # === BUSINESS METHODS === #
 
     def _keep_saved_methods(self):
@@ -18,7 +21,9 @@ class SubscriptionSavingTransactionMixin(models.AbstractModel):
 
         A method which a running contract has already is replaced by a validation for it only.
         """
-        for tx in self.filtered(lambda tx: tx.state in ('authorized', 'done') and tx.token_id):
+        for tx in self.filtered(lambda tx: (
+                tx.state in ('authorized', 'done') and tx.token_id and not tx.subscription_method_kept)):
+            tx.subscription_method_kept = True
             orders = tx.subscription_order_id | tx.sale_order_ids.filtered(
                 lambda order: not order.payment_token_id or order.state in ('draft', 'sent'))
             orders = orders.filtered(
