@@ -61,6 +61,7 @@
         'demo/product_demo.xml',
         'demo/res_partner_demo.xml',
         'demo/sale_order_demo.xml',
+        'demo/subscription_charge_demo.xml',
         'demo/subscription_history_demo.xml',
         'demo/subscription_indexation_demo.xml',
     ],
