@@ -21,6 +21,8 @@ from .ui import Problem, Step, explain, say
 
 DATABASE = "subscription"
 PORT = 8069
+# Odoo's provider for trying things out: its payments end as the customer chooses.
+PROVIDER = "payment_demo"
 START_TIMEOUT = 180
 LOGINS = (
     ("admin / admin", "may do everything"),
@@ -124,7 +126,7 @@ def _make(databases: Databases, database: str, now: dict[str, str]) -> None:
             databases.server,
             part,
             "-i",
-            ",".join(now),
+            ",".join([*now, PROVIDER]),
             "--with-demo",
             title=f"Making the database “{database}” with demo data",
             log_name="install",

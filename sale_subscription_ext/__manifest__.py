@@ -67,6 +67,7 @@
         'report/sale_order_templates.xml',
         'report/subscription_contract_templates.xml',
         'views/sale_portal_templates.xml',
+        'views/subscription_saving_templates.xml',
         'views/subscription_amendment_templates.xml',
         'views/subscription_recovery_templates.xml',
         # Menus, once every action exists.
@@ -76,6 +77,7 @@
         'demo/product_demo.xml',
         'demo/res_partner_demo.xml',
         'demo/sale_order_demo.xml',
+        'demo/subscription_charge_demo.xml',
         'demo/subscription_history_demo.xml',
         'demo/subscription_indexation_demo.xml',
     ],

@@ -51,6 +51,7 @@ from . import subscription_billing_mixin
 from . import subscription_collection_mixin
 from . import subscription_collection_mail_mixin
 from . import subscription_order_dunning_mixin
+from . import subscription_saving_mixin
 from . import subscription_preview_mixin
 from . import subscription_schedule_mixin
 from . import subscription_proration_mixin
@@ -71,6 +72,7 @@ from . import subscription_unpaid_closing_mixin
 from . import subscription_recovery_transaction_mixin
 from . import payment_provider
 from . import subscription_charge_transaction_mixin
+from . import subscription_saving_transaction_mixin
 from . import subscription_price_mixin
 from . import subscription_selection_mixin
 # Extensions of the host.
@@ -86,6 +88,7 @@ from . import sale_order_line
 from . import account_move
 from . import account_move_send
 from . import account_move_line
+from . import payment_method
 from . import payment_token
 from . import payment_transaction
 from . import sale_report

@@ -17,6 +17,20 @@ class PaymentUnanswered(ValidationError):
 class PaymentProvider(models.Model):
     _inherit = 'payment.provider'
 
+    # === BUSINESS METHODS === #
+
+    def _archive_linked_tokens(self):
+        """Override of `payment`: a provider is switched off whatever is charged to its payment methods."""
+        return super(
+            PaymentProvider, self.with_context(sale_subscription_ext_archive_used=True))._archive_linked_tokens()
+
+    def _is_tokenization_required(self, *, sale_order_id=None, **kwargs):
+        """Override of `payment`: subscriptions are charged to the method with which they are confirmed."""
+        order = self.env['sale.order'].sudo().browse(sale_order_id)  # the customer may be nobody's user
+        if order.exists() and order._needs_payment_method():
+            return True
+        return super()._is_tokenization_required(sale_order_id=sale_order_id, **kwargs)
+
     # === REQUEST HELPERS === #
 
     def _send_api_request(

@@ -7,7 +7,9 @@ from .. import const
 class PaymentTransaction(models.Model):
     _name = 'payment.transaction'
     _inherit = [
-        'payment.transaction', 'subscription.charge.transaction.mixin', 'subscription.recovery.transaction.mixin']
+        'payment.transaction', 'subscription.charge.transaction.mixin', 'subscription.recovery.transaction.mixin',
+        'subscription.saving.transaction.mixin',
+    ]
 
     _one_open_charge = models.UniqueIndex(
         "(subscription_invoice_id) WHERE subscription_invoice_id IS NOT NULL"
@@ -67,6 +69,11 @@ class PaymentTransaction(models.Model):
             self.env.ref('payment.cron_post_process_payment_tx').sudo()._trigger()
         return updated
 
+    def _get_mandate_values(self):
+        """Override of `payment` to say which payments of a subscription are to follow."""
+        order = self._get_subscription_to_mandate()
+        return {**super()._get_mandate_values(), **(order._prepare_mandate_values() if order else {})}
+
     # === BUSINESS METHODS - POST-PROCESSING === #
 
     def _post_process(self):
@@ -76,6 +83,7 @@ class PaymentTransaction(models.Model):
         result = super()._post_process()
         self._settle_charges()
         self._keep_recovered_methods()
+        self._keep_saved_methods()
         self._get_paid_contracts().filtered(
             lambda order: not order._is_billed_with_payment())._bill_first_invoices()
         return result

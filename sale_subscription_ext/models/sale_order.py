@@ -35,6 +35,7 @@ class SaleOrder(models.Model):
         'subscription.billing.mixin',
         'subscription.collection.mixin',
         'subscription.collection.mail.mixin',
+        'subscription.saving.mixin',
         'subscription.invoicing.mixin',
         'subscription.obstacle.mixin',
         'subscription.proration.mixin',
@@ -307,8 +308,15 @@ class SaleOrder(models.Model):
         return super()._has_to_be_signed() and not self._is_portal_restricted()
 
     def _has_to_be_paid(self):
-        """Override of `sale`: see `_has_to_be_signed`."""
-        return super()._has_to_be_paid() and not self._is_portal_restricted()
+        """Override of `sale`: who has to save a payment method pays the first invoice with it; for restricted
+        customers, see `_has_to_be_signed`.
+        """
+        return (super()._has_to_be_paid() or self._has_to_pay_and_save()) and not self._is_portal_restricted()
+
+    def _validate_order(self):
+        """Override of `sale`: what was accepted online waits for the payment method which it is to be charged to."""
+        ready = self.filtered(lambda order: not order._needs_payment_method())
+        return super(SaleOrder, ready)._validate_order() if ready else None
 
     def _is_paid(self):
         """Override of `sale`: a subscription is paid when its first invoice is."""

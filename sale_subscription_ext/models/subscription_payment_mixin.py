@@ -25,7 +25,9 @@ class SubscriptionPaymentMixin(models.AbstractModel):
         payable = self._get_payable_amount()
         if self.env.context.get('sale_subscription_ext_full_amount'):
             return payable
-        return self.currency_id.round(payable * self.prepayment_percent) if self.require_payment else amount
+        if self.require_payment:
+            return self.currency_id.round(payable * self.prepayment_percent)
+        return payable if self._is_method_required() else amount
 
     def _can_be_accepted_for_free(self):
         """Return whether a customer can accept a quotation by a click: a payment is asked for, yet nothing is due.
@@ -38,6 +40,7 @@ class SubscriptionPaymentMixin(models.AbstractModel):
             and not self.is_expired
             and not self._has_to_be_signed()
             and self._is_free_at_first()
+            and not self._needs_payment_method()
         )
 
     def _is_free_at_first(self):

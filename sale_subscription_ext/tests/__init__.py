@@ -52,3 +52,4 @@ from . import test_dunning_calendar
 from . import test_dunning_mail
 from . import test_recovery_link
 from . import test_unpaid_closing
+from . import test_saving

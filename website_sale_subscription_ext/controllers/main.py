@@ -62,6 +62,8 @@ class WebsiteSale(main.WebsiteSale):
         if self._get_shop_payment_errors(order_sudo):
             return request.redirect('/shop/payment')
         order_sudo._check_cart_is_ready_to_be_paid()
+        if order_sudo._needs_payment_method():
+            return request.redirect(order_sudo.get_portal_url(suffix='/payment_method'))
         order_sudo._validate_order()
         request.website.sale_reset()
         return request.redirect('/shop/confirmation')
