@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import configparser
 import re
 from pathlib import Path
 
 from . import addons, browser, debs, logs, proc
 from .host import Host
-from .paths import CONFIG, DATA, LOGS, ODOO, ROOT, SCREENSHOTS, VENV_PYTHON, short
+from .paths import CONFIG, DATA, LOGS, ODOO, ROOT, SCREENSHOTS, TEST_ADDONS, VENV_PYTHON, short
 from .postgres import Server, without_settings
 from .ui import Problem, Step, explain
 
@@ -46,6 +47,13 @@ def environment(server: Server) -> dict[str, str]:
     env["PYTHONPATH"] = str(ROOT)
     env["PYTHONUNBUFFERED"] = "1"
     return env
+
+
+def test_addons() -> dict[str, str]:
+    """What to add to the environment of an Odoo which needs the addons of the tests; no other ever sees them."""
+    settings = configparser.ConfigParser(interpolation=None)
+    settings.read(CONFIG, encoding="utf-8")
+    return {"ODOO_ADDONS_PATH": f"{settings['options']['addons_path']},{TEST_ADDONS}"}
 
 
 def command(*arguments: str) -> list[str | Path]:
