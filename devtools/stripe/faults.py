@@ -96,6 +96,23 @@ def decline(code: str = "insufficient_funds") -> Fault:
     return fault
 
 
+def change_answer(**values: object) -> Fault:
+    """Let the provider do its work and answer with something else of the intent, such as another status."""
+
+    def fault(exchange: Exchange) -> None:
+        answer = Answer.of(200, {**exchange.forward().content, **values})
+        exchange.remember(answer)
+        exchange.send(answer)
+
+    return fault
+
+
+# The bank takes its time: an event says days later what became of it.
+say_processing = change_answer(status="processing")
+# The bank wants the customer, and the provider waits for them.
+wait_for_customer = change_answer(status="requires_action")
+
+
 class Hold:
     """Stop a request until the test says so, before or after the provider did its work."""
 

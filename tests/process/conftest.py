@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
+from charge_scene import ChargeScene
 from stripe_scene import ADDON, StripeScene
 
 from devtools.sandbox import OdooDatabase
@@ -33,6 +34,18 @@ def stripe(stripe_template: str) -> Iterator[StripeScene]:
     database = OdooDatabase(stripe_template)
     try:
         scene = StripeScene(database)
+        yield scene
+        scene.close()
+    finally:
+        database.drop()
+
+
+@pytest.fixture(scope="module")
+def charge_scene(stripe_template: str) -> Iterator[ChargeScene]:
+    """Contracts which are charged, shared by the tests of a file."""
+    database = OdooDatabase(stripe_template)
+    try:
+        scene = ChargeScene(database)
         yield scene
         scene.close()
     finally:

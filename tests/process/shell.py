@@ -81,6 +81,10 @@ class OdooShell:
         self._process.kill()
         self._process.wait()
 
+    def wait_for_death(self) -> None:
+        """Wait until it has ended without an answer."""
+        assert self._process.wait(PATIENCE) != 0
+
     def close(self) -> None:
         """Let it end."""
         if self._process.poll() is None:
