@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import configparser
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from . import addons, browser, debs, logs, proc
@@ -61,14 +62,22 @@ def command(*arguments: str) -> list[str | Path]:
     return [VENV_PYTHON, "-m", "odoo", *arguments, "-c", CONFIG]
 
 
-def script(server: Server, database: str, code: str, *arguments: str, log: Path | None = None) -> proc.Result:
+def script(
+    server: Server,
+    database: str,
+    code: str,
+    *arguments: str,
+    log: Path | None = None,
+    more: Mapping[str, str] | None = None,
+) -> proc.Result:
     """Run code of ours inside Odoo, with `env` at hand, and commit what it did.
 
     :param code: Python code, or the path of a file that holds it
+    :param more: environment variables to add
     """
     return proc.run(
         [VENV_PYTHON, "-m", "devtools.script_runner", CONFIG, database, code, *arguments],
-        env=environment(server),
+        env={**environment(server), **(more or {})},
         cwd=ROOT,
         log=log,
     )
