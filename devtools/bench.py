@@ -9,7 +9,7 @@ import statistics
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from . import addons, odoo
+from . import addons, bench_charging, odoo
 from .databases import Databases
 from .paths import LOGS, short
 from .setup import workplace
@@ -28,8 +28,8 @@ SCALE = (1000, 5000, 20000)
 def bench(name: str, *, scale: bool = False) -> int:
     """Run a benchmark, print its figures and keep them in the log folder.
 
-    :param name: what is measured: `billing`
-    :param scale: bill 1,000, 5,000 and 20,000 contracts instead, which takes most of an hour
+    :param name: what is measured: `billing` or `charging`
+    :param scale: bill 1,000, 5,000 and 20,000 contracts instead, which takes most of an hour; for `billing`
     """
     addons.select([ADDON])
     with workplace() as databases:
@@ -48,7 +48,9 @@ def _machine(databases: Databases) -> dict[str, Any]:
 
 def _call(databases: Databases, database: str, module: str, *arguments: object) -> dict[str, Any]:
     """Run one task of a benchmark in a process of its own and return what it measured."""
-    result = odoo.script(databases.server, database, CALL.format(module=module), *map(str, arguments))
+    result = odoo.script(
+        databases.server, database, CALL.format(module=module), *map(str, arguments), more=odoo.test_addons()
+    )
     if result.code:
         raise explain(result.output, f"The benchmark {module} {' '.join(map(str, arguments))}", "read the error above.")
     lines = [line for line in result.output.splitlines() if line.startswith("{")]
@@ -108,4 +110,9 @@ def _measure_workers(databases: Databases, name: str) -> dict[str, Any]:
     return {"seconds": seconds, "ratio": ratio}
 
 
-BENCHMARKS = {"billing": _billing}
+def _charging(databases: Databases, _scale: bool) -> dict[str, Any]:
+    """Measure the charge run at a provider which takes 100 ms to answer."""
+    return bench_charging.measure(databases, _call)
+
+
+BENCHMARKS = {"billing": _billing, "charging": _charging}

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from . import addons, odoo, proc
-from .paths import CONFIG, NPM, ROOT, VENV, VENV_PYTHON
+from .paths import CONFIG, NPM, ROOT, TEST_ADDONS, VENV, VENV_PYTHON
 from .setup import workplace
 from .ui import Step, explain, say
 
@@ -21,7 +21,7 @@ def lint() -> int:
         env = odoo.environment(databases.server)
         folders = [VENV / "bin", *filter(None, [_eslint_folder()])]
         env["PATH"] = os.pathsep.join([*map(str, folders), env["PATH"]])
-        paths = [addon.path for addon in addons.all_addons()]
+        paths = [*(addon.path for addon in addons.all_addons()), *TEST_ADDONS.glob("*/")]
         failed = [
             _check("ruff", [VENV / "bin/ruff", "check", "--quiet", "--output-format=concise", ROOT], env),
             _check("pylint-odoo", [VENV_PYTHON, "-m", "pylint", f"--rcfile={ROOT / '.pylintrc'}", *paths], env),

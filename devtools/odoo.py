@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import configparser
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from . import addons, browser, debs, logs, proc
 from .host import Host
-from .paths import CONFIG, DATA, LOGS, ODOO, ROOT, SCREENSHOTS, VENV_PYTHON, short
+from .paths import CONFIG, DATA, LOGS, ODOO, ROOT, SCREENSHOTS, TEST_ADDONS, VENV_PYTHON, short
 from .postgres import Server, without_settings
 from .ui import Problem, Step, explain
 
@@ -48,19 +50,34 @@ def environment(server: Server) -> dict[str, str]:
     return env
 
 
+def test_addons() -> dict[str, str]:
+    """What to add to the environment of an Odoo which needs the addons of the tests; no other ever sees them."""
+    settings = configparser.ConfigParser(interpolation=None)
+    settings.read(CONFIG, encoding="utf-8")
+    return {"ODOO_ADDONS_PATH": f"{settings['options']['addons_path']},{TEST_ADDONS}"}
+
+
 def command(*arguments: str) -> list[str | Path]:
     """The command line of an Odoo of ours; the first arguments may name one of its subcommands."""
     return [VENV_PYTHON, "-m", "odoo", *arguments, "-c", CONFIG]
 
 
-def script(server: Server, database: str, code: str, *arguments: str, log: Path | None = None) -> proc.Result:
+def script(
+    server: Server,
+    database: str,
+    code: str,
+    *arguments: str,
+    log: Path | None = None,
+    more: Mapping[str, str] | None = None,
+) -> proc.Result:
     """Run code of ours inside Odoo, with `env` at hand, and commit what it did.
 
     :param code: Python code, or the path of a file that holds it
+    :param more: environment variables to add
     """
     return proc.run(
         [VENV_PYTHON, "-m", "devtools.script_runner", CONFIG, database, code, *arguments],
-        env=environment(server),
+        env={**environment(server), **(more or {})},
         cwd=ROOT,
         log=log,
     )

@@ -21,6 +21,8 @@ SCREENSHOTS = HOST / "screenshots"
 VENV = HOST / "venv"
 VENV_PYTHON = VENV / "bin" / "python"
 
+TEST_ADDONS = ROOT / "tests" / "addons"
+
 REQUIREMENTS = ROOT / "requirements.txt"
 
 

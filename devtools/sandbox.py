@@ -6,16 +6,26 @@ import os
 import shutil
 import subprocess
 import sys
+import time
+import urllib.request
 import uuid
 from pathlib import Path
 from typing import Any
 
 import psycopg2
 
-from . import proc
+from . import odoo, proc
 from .databases import PREFIX
 from .paths import CONFIG, DATA, ROOT
 from .testing import READY
+
+START_PATIENCE = 300
+INSTALL = """
+env['ir.module.module'].update_list()
+modules = env['ir.module.module'].search([('name', 'in', args)])
+assert len(modules) == len(args), f'not all of {args} are there'
+modules.button_immediate_install()
+"""
 
 
 def _administer(statement: str) -> None:
@@ -29,11 +39,21 @@ def _administer(statement: str) -> None:
         connection.close()
 
 
+def _answers(url: str) -> bool:
+    """Whether a server is up."""
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            return answer.status == 200
+    except OSError:
+        return False
+
+
 class OdooDatabase:
     """A database with all our addons installed that belongs to one test."""
 
-    def __init__(self) -> None:
-        template = os.environ[READY]
+    def __init__(self, template: str = "") -> None:
+        """:param template: a database to copy, in place of one with our addons and nothing else."""
+        template = template or os.environ[READY]
         self.name = f"{PREFIX}process_{os.getpid()}_{uuid.uuid4().hex[:6]}"
         self._processes: list[subprocess.Popen[str]] = []
         _administer(f'CREATE DATABASE "{self.name}" TEMPLATE "{template}"')
@@ -52,9 +72,43 @@ class OdooDatabase:
         :param options: for `subprocess.Popen`; output goes to pipes unless said otherwise
         """
         options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL, **options}
+        return self._start(["devtools.script_runner", CONFIG, self.name, script, *arguments], env=env, **options)
+
+    def serve(self, log: Path) -> tuple[subprocess.Popen[str], str]:
+        """Start an Odoo which serves the database, runs no crons, and answers by now.
+
+        :param log: a file which gets what it says
+        :return: the process, and where to reach it
+        """
+        port = proc.free_port()
+        with log.open("a") as stream:
+            process = self._start(
+                ["odoo", "-c", CONFIG, "-d", self.name, f"--http-port={port}", "--max-cron-threads=0",
+                 "--log-level=warn", "--workers=0"],
+                stdout=stream, stderr=stream, stdin=subprocess.DEVNULL,
+            )
+        address = f"http://127.0.0.1:{port}"
+        deadline = time.monotonic() + START_PATIENCE
+        while not _answers(f"{address}/web/health"):
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"Odoo doesn't start: {log.read_text()}")
+            time.sleep(0.2)
+        return process, address
+
+    def install(self, *modules: str) -> None:
+        """Install modules, ours in tests/addons included."""
+        process = self.run_script(INSTALL, *modules)
+        _output, errors = process.communicate(timeout=START_PATIENCE)
+        if process.returncode:
+            raise RuntimeError(errors)
+
+    def _start(
+        self, arguments: list[str | Path], *, env: dict[str, str] | None = None, **options: Any
+    ) -> subprocess.Popen[str]:
+        """Start a Python module which sees the addons of the tests too."""
         process = proc.start(
-            [sys.executable, "-m", "devtools.script_runner", CONFIG, self.name, script, *arguments],
-            env={**os.environ, **(env or {})},
+            [sys.executable, "-m", *arguments],
+            env={**os.environ, **odoo.test_addons(), **(env or {})},
             cwd=ROOT,
             **options,
         )

@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 
 import pytest
+from charge_scene import ChargeScene
+from stripe_scene import ADDON, StripeScene
 
 from devtools.sandbox import OdooDatabase
 
@@ -13,3 +15,38 @@ def odoo_database() -> Iterator[OdooDatabase]:
     database = OdooDatabase()
     yield database
     database.drop()
+
+
+@pytest.fixture(scope="session")
+def stripe_template() -> Iterator[str]:
+    """A database with Odoo's Stripe client, redirected, to copy."""
+    database = OdooDatabase()
+    try:
+        database.install(ADDON)
+        yield database.name
+    finally:
+        database.drop()
+
+
+@pytest.fixture(scope="module")
+def stripe(stripe_template: str) -> Iterator[StripeScene]:
+    """Odoo and a provider, shared by the tests of a file: each has customers of its own."""
+    database = OdooDatabase(stripe_template)
+    try:
+        scene = StripeScene(database)
+        yield scene
+        scene.close()
+    finally:
+        database.drop()
+
+
+@pytest.fixture(scope="module")
+def charge_scene(stripe_template: str) -> Iterator[ChargeScene]:
+    """Contracts which are charged, shared by the tests of a file."""
+    database = OdooDatabase(stripe_template)
+    try:
+        scene = ChargeScene(database)
+        yield scene
+        scene.close()
+    finally:
+        database.drop()
