@@ -158,7 +158,7 @@ class SubscriptionChargeMixin(models.AbstractModel):
         self.ensure_one()
         charges = self.env['payment.transaction'].sudo().search([('subscription_invoice_id', '=', self.id)])
         recent = fields.Datetime.now() - timedelta(days=const.MAX_CHARGES_DAYS)
-        sent = charges.filtered(lambda tx: tx.state != 'cancel' and tx.subscription_charge_time > recent)
+        sent = charges.filtered(lambda tx: tx.subscription_charge_time and tx.subscription_charge_time > recent)
         if len(sent) >= const.MAX_CHARGES:
             return self.env._(
                 "%(name)s: it was tried %(count)s times in %(days)s days, more isn't allowed. Let the customer pay it"

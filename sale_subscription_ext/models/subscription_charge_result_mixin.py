@@ -50,14 +50,15 @@ class SubscriptionChargeResultMixin(models.AbstractModel):
         :param bool is_hard: whether no further try with this method can succeed
         """
         self.ensure_one()
-        if self.subscription_charge_state == 'done' and not self._is_charge_open():
-            return  # paid by another way in the meantime
+        if not self._is_charge_open():
+            self._leave_charge_queue()  # paid by another way in the meantime
+            return
         error = None if transaction else self._get_charge_error()
         self.subscription_charge_state = 'refused' if is_hard else 'failed'
         terms = self._get_charge_terms(transaction)
         if transaction:
             self._log_on_subscriptions(self.env._(
-                "Charging %(amount)s of %(invoice)s to %(method)s failed: %(message)s", **terms))
+                "Charging %(amount)s of %(invoice)s to %(method)s failed: %(message)s", **terms), terms['message'])
         else:
             self._log_on_subscriptions(error or self.env._("%(invoice)s could not be charged.", **terms))
 
@@ -67,8 +68,6 @@ class SubscriptionChargeResultMixin(models.AbstractModel):
         :param payment.transaction transaction: the payment
         """
         self.ensure_one()
-        if self.subscription_charge_state == 'done' and not self._is_charge_open():
-            return
         self.subscription_charge_state = 'unknown' if transaction.subscription_no_answer else 'sent'
         terms = self._get_charge_terms(transaction)
         if transaction.subscription_no_answer:
@@ -76,7 +75,8 @@ class SubscriptionChargeResultMixin(models.AbstractModel):
                 fields.Datetime.now() + timedelta(minutes=const.ASK_AGAIN_MINUTES))
             self._log_on_subscriptions(self.env._(
                 "The payment provider was asked for %(amount)s of %(invoice)s and did not answer. It is asked again"
-                " for the same payment; nothing is charged twice.", **terms))
+                " for the same payment; nothing is charged twice.", **terms),
+                self.env._("The provider did not answer. It is asked again by itself; nothing is charged twice."))
         else:
             self._log_on_subscriptions(self.env._(
                 "%(amount)s of %(invoice)s are on their way from %(method)s.", **terms))
@@ -89,7 +89,7 @@ class SubscriptionChargeResultMixin(models.AbstractModel):
         self.ensure_one()
         if not self._is_charge_open():
             self._leave_charge_queue()
-        elif transaction.provider_reference:  # the provider had it already
+        elif transaction.subscription_charge_time:  # by the provider, or there
             self._handle_charge_failure(transaction, False)
         else:
             self._enqueue_charge(self.company_id._get_subscription_today())
@@ -182,16 +182,18 @@ class SubscriptionChargeResultMixin(models.AbstractModel):
                 self.env, transaction.amount or self._get_charge_amount(), self.currency_id),
             'invoice': self._get_charge_label(),
             'method': transaction.token_id.display_name or self.env._("the payment method"),
-            'message': transaction.state_message or '',
+            # The host says first that the provider said no.
+            'message': (transaction.state_message or '').rpartition('\n')[2],
             'date': format_date(self.env, self.subscription_charge_date),
         }
 
-    def _log_on_subscriptions(self, message):
-        """Write what came of a charge in the chatter of the contracts which an invoice bills.
+    def _log_on_subscriptions(self, message, reason=None):
+        """Write what came of a charge in the chatter of the contracts which an invoice bills, and on itself.
 
         :param str message: the sentence
+        :param str reason: what to say on the invoice, where amount and number stand beside it
         """
         self.ensure_one()
-        self.subscription_charge_message = message
+        self.subscription_charge_message = reason or message
         orders = self._get_subscriptions()
         orders._message_log_batch(bodies=dict.fromkeys(orders.ids, message))

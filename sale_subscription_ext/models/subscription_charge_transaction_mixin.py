@@ -165,6 +165,7 @@ class SubscriptionChargeTransactionMixin(models.AbstractModel):
             return
         tx = tx.with_context(sale_subscription_ext_charging=True)
         if reason := tx._get_stop_reason():
+            tx.subscription_charge_time = False  # the provider was never asked
             tx._set_canceled(state_message=reason)
         else:
             tx._ask_provider()

@@ -45,6 +45,19 @@ class TestChargeAnswers(SubscriptionChargeCommon):
         self._collect()
         self.assertEqual(len(self.requests), 1, "A decline isn't tried again by itself")
 
+    def test_what_the_provider_cancels_is_a_failure(self):
+        order = self._charge('cancel')
+        self._collect()
+        self.assertEqual((len(self.requests), order.charge_state), (1, 'failed'))
+
+    def test_a_decline_of_what_was_paid_otherwise_meanwhile_is_no_failure(self):
+        order = self._charge('pending')
+        self.env['account.payment.register'].with_context(
+            active_model='account.move', active_ids=order.invoice_ids.ids).create({})._create_payments()
+        self._get_charges(order)._set_error("No money")
+        self._collect()
+        self.assertEqual((order.charge_state, order.invoice_ids.subscription_charge_state), ('paid', 'done'))
+
     def test_the_hook_of_dunning_is_called_once_for_each_failed_payment(self):
         calls = []
         move_class = type(self.env['account.move'])
@@ -256,7 +269,8 @@ class TestChargeAnswers(SubscriptionChargeCommon):
         move = self._bill('2026-06-16', order)
         with patch.object(type(self.Transaction), '_create_payment', side_effect=UserError("Locked")):
             charge = move._prepare_charge()
-            with patch.object(self.cr, 'rollback', lambda: None):
+            with patch.object(self.cr, 'rollback', lambda: None), mute_logger(
+                    'odoo.addons.sale_subscription_ext.models.subscription_charge_transaction_mixin'):
                 charge._send_charge()
         self.assertEqual(charge.state, 'done')
         charge.is_post_processed = False

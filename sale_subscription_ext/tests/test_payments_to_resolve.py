@@ -38,7 +38,8 @@ class TestPaymentsToResolve(SubscriptionChargeCommon):
         paid = self._create_failed('done')
         moves = self._get_list(self.seller)
         self.assertEqual(moves & (failed | unknown | paid), failed | unknown)
-        self.assertIn("insufficient funds", failed.with_user(self.seller).subscription_charge_message)
+        self.assertEqual(
+            failed.with_user(self.seller).subscription_charge_message, "Your card has insufficient funds.")
         self.assertIn("did not answer", unknown.with_user(self.seller).subscription_charge_message)
         self.assertEqual(
             failed.with_user(self.seller).subscription_order_ids.ids, failed._get_subscriptions().ids)
