@@ -372,9 +372,14 @@ class SaleOrder(models.Model):
             result['stage_id'] = (template, {'auto_delete_keep_log': False, **self._get_subscription_mail_options()})
         return result
 
-    def _notify_by_email_prepare_rendering_context(self, message, msg_vals=False, **kwargs):
+    def _notify_by_email_prepare_rendering_context(
+        self, message, msg_vals=False, model_description=False, force_email_company=False, force_email_lang=False,
+        force_record_name=False,
+    ):
         """Override of `sale` to write what a subscription costs over its e-mails, where it would its total."""
-        values = super()._notify_by_email_prepare_rendering_context(message, msg_vals=msg_vals, **kwargs)
+        values = super()._notify_by_email_prepare_rendering_context(
+            message, msg_vals=msg_vals, model_description=model_description, force_email_company=force_email_company,
+            force_email_lang=force_email_lang, force_record_name=force_record_name)
         if len(self) == 1 and self._is_in_ledger():
             order = self.with_context(lang=values.get('lang') or self.env.lang)
             values['subtitles'] = [*values['subtitles'][:1], *order._get_price_texts()]
