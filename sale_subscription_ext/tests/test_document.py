@@ -52,8 +52,8 @@ class TestDocuments(DocumentCommon):
         for expected in (
             "Every month, billed at the start of each period", "day 5 of the month", "05/02/2026",
             "12 months, until 04/02/2027", "renewed for another 12 months", "3 months", "14 days",
-            "05/02/2026 – 04/03/2026", "60,00 € every month, excl. tax", "200,00 €, excl. tax",
-            "Next Invoice 05/03/2026", "First invoice on 05/02/2026", "then 60,00 € every month from 05/03/2026",
+            "05/02/2026 – 04/03/2026", "54,00 € every month, excl. tax", "180,00 €, excl. tax",
+            "Next Invoice 05/03/2026", "First invoice on 05/02/2026", "then 54,00 € every month from 05/03/2026",
         ):
             with self.subTest(expected):
                 self.assertIn(expected, text)
@@ -74,7 +74,7 @@ class TestDocuments(DocumentCommon):
         self.monthly.downgrade_policy = 'credit'
         self._amend(order, {1: {'product_uom_qty': 0}}).action_confirm()
         text = self._render_report('sale_subscription_ext.action_report_subscription_contract', order)
-        for expected in ("Contract # " + order.name, "60,00 €", "Next Invoice 01/02/2026: 60,00 €, incl. tax",
+        for expected in ("Contract # " + order.name, "54,00 €", "Next Invoice 01/02/2026: 54,00 €, incl. tax",
                          "by invoice", "In Progress"):
             with self.subTest(expected):
                 self.assertIn(expected, text)
