@@ -41,12 +41,13 @@ class ResConfigSettings(models.TransientModel):
 
     def set_values(self):
         """Override of `base_setup` to switch as many billing crons on as wished."""
-        super().set_values()
+        result = super().set_values()
         for crons in (self._get_billing_crons(), self._get_collection_crons()):
             if len(crons.filtered('active')) == self.subscription_billing_workers:
                 continue
             for position, cron in enumerate(crons):
                 cron.active = position < self.subscription_billing_workers
+        return result
 
     @api.model
     def _get_billing_crons(self):

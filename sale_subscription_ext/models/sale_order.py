@@ -112,11 +112,6 @@ class SaleOrder(models.Model):
     determined_fiscal_position_id = fields.Many2one(
         comodel_name='account.fiscal.position', copy=False,
         help="What was last determined: while the fiscal position equals it, it is determined again at each billing.")
-    billing_error = fields.Text(copy=False, readonly=True)
-    billing_error_date = fields.Date(copy=False, readonly=True)
-    billing_failure_count = fields.Integer(copy=False, readonly=True)
-    billing_parked = fields.Boolean(
-        copy=False, readonly=True, help="Billing leaves this subscription alone until somebody presses Retry.")
     subscription_warning = fields.Text(compute='_compute_subscription_warning')
 
     # === COMPUTE METHODS === #
@@ -308,9 +303,7 @@ class SaleOrder(models.Model):
         return super()._has_to_be_signed() and not self._is_portal_restricted()
 
     def _has_to_be_paid(self):
-        """Override of `sale`: who has to save a payment method pays the first invoice with it; for restricted
-        customers, see `_has_to_be_signed`.
-        """
+        """Override of `sale`: a method to save pays the first invoice; see `_has_to_be_signed` too."""
         return (super()._has_to_be_paid() or self._has_to_pay_and_save()) and not self._is_portal_restricted()
 
     def _validate_order(self):

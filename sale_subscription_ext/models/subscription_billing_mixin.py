@@ -3,7 +3,7 @@ from functools import partial
 
 import psycopg2
 
-from odoo import api, models
+from odoo import api, fields, models
 from odoo.exceptions import UserError
 from odoo.fields import Domain
 from odoo.tools import SQL, str2bool
@@ -22,6 +22,12 @@ class SubscriptionBillingMixin(models.AbstractModel):
 
     _name = 'subscription.billing.mixin'
     _description = "Subscription Billing"
+
+    billing_error = fields.Text(copy=False, readonly=True)
+    billing_error_date = fields.Date(copy=False, readonly=True)
+    billing_failure_count = fields.Integer(copy=False, readonly=True)
+    billing_parked = fields.Boolean(
+        copy=False, readonly=True, help="Billing leaves this subscription alone until somebody presses Retry.")
 
     # === ACTION METHODS === #
 

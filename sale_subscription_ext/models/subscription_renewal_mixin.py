@@ -369,8 +369,7 @@ class SubscriptionRenewalMixin(models.AbstractModel):
     def _renew_automatically(self):
         """Renew contracts whose term is about to end, for another term at the same prices."""
         for order in self:
-            start = order.term_end_date + timedelta(days=1)
-            order._create_renewal(start_date=start).action_confirm()
+            order._create_renewal(start_date=order.term_end_date + timedelta(days=1)).action_confirm()
         return []
 
     @api.model

@@ -6,6 +6,10 @@ from odoo.addons.sale_subscription_ext.models.payment_provider import PaymentUna
 from odoo.addons.sale_subscription_ext.tests.payment_common import SubscriptionPaymentCommon
 
 
+# What the provider says when it refuses a charge: for now, or for good.
+DECLINES = {'decline': "Your card has insufficient funds.", 'hard': "Your card was reported stolen."}
+
+
 class SubscriptionChargeCommon(SubscriptionPaymentCommon):
     """Contracts which are charged to a saved method, at a provider whose answers the test decides on."""
 
@@ -47,11 +51,9 @@ class SubscriptionChargeCommon(SubscriptionPaymentCommon):
             tx._note_answer(error)
             raise error
         tx._note_answer()
-        if answer == 'decline':
-            raise ValidationError("Your card has insufficient funds.")
-        if answer == 'hard':
-            tx.subscription_hard_decline = True
-            raise ValidationError("Your card was reported stolen.")
+        if answer in DECLINES:
+            tx.subscription_hard_decline = answer == 'hard'
+            raise ValidationError(DECLINES[answer])
         {'done': tx._set_done, 'pending': tx._set_pending, 'cancel': tx._set_canceled, 'draft': lambda: None}[answer]()
 
     def _create_charged(self, **values):
