@@ -5,7 +5,6 @@ from odoo.exceptions import ValidationError
 from odoo.addons.sale_subscription_ext.models.payment_provider import PaymentUnanswered
 from odoo.addons.sale_subscription_ext.tests.payment_common import SubscriptionPaymentCommon
 
-
 # What the provider says when it refuses a charge: for now, or for good.
 DECLINES = {'decline': "Your card has insufficient funds.", 'hard': "Your card was reported stolen."}
 
@@ -66,3 +65,7 @@ class SubscriptionChargeCommon(SubscriptionPaymentCommon):
     def _get_charges(self, orders):
         return self.Transaction.search(
             [('subscription_invoice_id', 'in', orders.invoice_ids.ids)], order='id')
+
+    def _get_story(self, order):
+        """Return what the chatter of a contract tells."""
+        return ' '.join(order.message_ids.mapped('body'))

@@ -117,7 +117,7 @@ class TestCharge(SubscriptionChargeCommon):
         self._collect()
         self.assertFalse(self.requests)
         self.assertEqual(order.charge_state, 'failed')
-        self.assertIn("no usable payment method", order.message_ids[0].body)
+        self.assertIn("no usable payment method", self._get_story(order))
 
     def test_switching_the_mode_takes_waiting_invoices_out_of_the_queue(self):
         order = self._create_charged()

@@ -41,7 +41,7 @@ class TestChargeAnswers(SubscriptionChargeCommon):
         self.assertRecordValues(order.invoice_ids, [{
             'subscription_charge_state': 'failed', 'payment_state': 'not_paid', 'subscription_charge_count': 1}])
         self.assertEqual(order.charge_state, 'failed')
-        self.assertIn("insufficient funds", order.message_ids[0].body)
+        self.assertIn("insufficient funds", self._get_story(order))
         self._collect()
         self.assertEqual(len(self.requests), 1, "A decline isn't tried again by itself")
 
@@ -88,7 +88,7 @@ class TestChargeAnswers(SubscriptionChargeCommon):
         order = self._charge('timeout')
         self.assertRecordValues(self._get_charges(order), [{'state': 'pending', 'subscription_no_answer': True}])
         self.assertEqual((order.invoice_ids.subscription_charge_state, order.charge_state), ('unknown', 'unknown'))
-        self.assertIn("did not answer", order.message_ids[0].body)
+        self.assertIn("did not answer", self._get_story(order))
         with self.assertRaisesRegex(UserError, "under way"):
             order.invoice_ids._request_charge()
         self.assertFalse(order.invoice_ids._has_to_be_paid(), "The customer can't pay a second time meanwhile")
@@ -239,7 +239,7 @@ class TestChargeAnswers(SubscriptionChargeCommon):
     def test_a_payment_which_the_customer_has_to_confirm_fails(self):
         order = self._charge('draft')
         self.assertEqual(order.charge_state, 'failed')
-        self.assertIn("asks the customer to confirm", order.message_ids[0].body)
+        self.assertIn("asks the customer to confirm", self._get_story(order))
 
     def test_a_hard_decline_is_not_tried_again_with_the_same_method(self):
         order = self._charge('hard')
@@ -283,7 +283,7 @@ class TestChargeAnswers(SubscriptionChargeCommon):
         order.invoice_ids.transaction_ids.payment_id.move_id.line_ids.remove_move_reconcile()
         self._collect()
         self.assertEqual((order.charge_state, len(self.requests)), ('failed', 1))
-        self.assertIn("went back", order.message_ids[0].body)
+        self.assertIn("went back", self._get_story(order))
 
 
 @tagged('post_install', '-at_install')
