@@ -150,7 +150,8 @@ class SubscriptionCollectionMailMixin(models.AbstractModel):
         """Tell the customer of the next charge."""
         self.ensure_one()
         charge = self._get_next_charge()
-        self.charge_reminder_date = charge[0] if charge else self.next_invoice_date
+        # Nobody has the right to set it by hand.
+        self.sudo().charge_reminder_date = charge[0] if charge else self.next_invoice_date
         if charge and charge[0] <= self._subscription_today() + timedelta(days=self.plan_id.charge_reminder_days):
             self._message_log(body=self.env._(
                 "The customer is told: %(amount)s are charged on %(day)s.",
@@ -176,7 +177,7 @@ class SubscriptionCollectionMailMixin(models.AbstractModel):
     def _warn_of_payment_method(self):
         """Tell the customer that the payment method can't be used much longer."""
         self.ensure_one()
-        self.method_warning_date = self._subscription_today()
+        self.sudo().method_warning_date = self._subscription_today()  # nobody has the right to set it by hand
         if problem := self._get_payment_method_problem():
             self._message_log(body=self.env._("The customer is asked for another payment method: %(problem)s",
                                               problem=problem))

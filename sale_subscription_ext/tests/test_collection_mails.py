@@ -94,7 +94,10 @@ class TestCollectionMails(SubscriptionChargeCommon, MailCase):
 
     def test_who_has_a_method_which_was_switched_off_is_told(self):
         self._create_charged()
-        self.token.active = False
+        # As an administrator leaves it who switches a kind of payment off.
+        self.env.flush_all()
+        self.cr.execute("UPDATE payment_token SET active = false WHERE id = %s", [self.token.id])
+        self.env.invalidate_all()
         with self.mock_mail_gateway():
             self._collect()
             self.assertEqual(len(self._get_mails("was removed")), 1)
