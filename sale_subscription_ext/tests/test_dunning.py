@@ -321,6 +321,8 @@ class TestDunning(SubscriptionDunningCommon):
         self._collect_on('2026-06-02')
         self.assertEqual((order.subscription_state, order.paused_as_unpaid), ('paused', True))
         self.assertIn("paused", self._get_mails(order, 'unpaid_reminder').body)
+        self._flush_tracking()
+        self.assertNotIn(f"Your subscription {order.name} is paused", order.message_ids.mapped('subject'))
         with freeze_time('2026-06-05 10:00:00'):
             self._pay(order.invoice_ids)
             self._collect()
