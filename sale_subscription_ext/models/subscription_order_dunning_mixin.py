@@ -150,6 +150,10 @@ class SubscriptionOrderDunningMixin(models.AbstractModel):
         """Override to let restricted customers accept nothing, not even what costs nothing."""
         return super()._can_be_accepted_for_free() and not self._is_portal_restricted()
 
+    def _has_to_save_only(self):
+        """Override to ask restricted customers for nothing but the payment of their invoice."""
+        return super()._has_to_save_only() and not self._is_portal_restricted()
+
     # === BUSINESS METHODS - PAUSE === #
 
     def _pause_as_unpaid(self, is_told=False):

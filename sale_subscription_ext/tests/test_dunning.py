@@ -361,10 +361,14 @@ class TestDunning(SubscriptionDunningCommon):
         amendment.write({'require_signature': True, 'require_payment': False})
         amendment.action_quotation_sent()
         self.assertFalse(amendment._has_to_be_signed())
+        amendment._validate_order()
+        self.assertEqual(amendment.state, 'sent')
         with self.assertRaisesRegex(UserError, "is overdue. Please pay it first"):
             order._check_portal_restriction()
         self._pay(order.invoice_ids)
         self.assertTrue(amendment._has_to_be_signed())
+        amendment._validate_order()
+        self.assertEqual((amendment.state, order.mrr), ('sale', 60.0))
         order._check_portal_restriction()
 
     # === WHAT STAFF SEE === #
