@@ -220,7 +220,7 @@ class SubscriptionDunningMixin(models.AbstractModel):
         if any(steps.mapped('restrict_portal')):
             self.subscription_dunning_restricted = True
             done.append(self.env._("portal restricted"))
-        if any(steps.mapped('pause')) and contracts._pause_as_unpaid():
+        if any(steps.mapped('pause')) and contracts._pause_as_unpaid(any(steps.mapped('send_mail'))):
             done.append(self.env._("contract paused"))
         if any(steps.mapped('create_activity')):
             self._schedule_unpaid_activity()

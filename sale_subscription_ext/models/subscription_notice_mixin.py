@@ -49,7 +49,7 @@ class SubscriptionNoticeMixin(models.AbstractModel):
             notices.append(self.env._("Takes effect on %(day)s.", day=format_date(self.env, self.effective_date)))
         if problem := self._get_collection_problem():
             notices.append(problem)
-        if self.paused_from:
+        if self.paused_from and self.subscription_state != 'closed':
             notices.append(self._get_pause_message())
         return notices
 

@@ -150,11 +150,16 @@ class SubscriptionOrderDunningMixin(models.AbstractModel):
         """Override to let restricted customers accept nothing, not even what costs nothing."""
         return super()._can_be_accepted_for_free() and not self._is_portal_restricted()
 
+    def _has_to_save_only(self):
+        """Override to ask restricted customers for nothing but the payment of their invoice."""
+        return super()._has_to_save_only() and not self._is_portal_restricted()
+
     # === BUSINESS METHODS - PAUSE === #
 
-    def _pause_as_unpaid(self):
+    def _pause_as_unpaid(self, is_told=False):
         """Pause contracts until their invoices are paid, those which can be paused.
 
+        :param bool is_told: whether another e-mail tells the customers of it
         :return: the contracts which are paused now
         :rtype: sale.order
         """
@@ -162,6 +167,8 @@ class SubscriptionOrderDunningMixin(models.AbstractModel):
             lambda order: order.subscription_state == 'progress' and not order._get_waiting_renewals()
             and order.start_date <= order._subscription_today()
             and (not order.end_date or order.end_date >= order._subscription_today()))
+        if is_told:
+            self._get_told_order_ids().update(pausing.ids)
         pausing.with_context(sale_subscription_ext_unpaid=True)._pause_subscriptions()
         return pausing
 
@@ -281,9 +288,10 @@ class SubscriptionOrderDunningMixin(models.AbstractModel):
         engine = self.env['account.move'].sudo()
         for get_domain, process in (
             (engine._get_dunning_settled_domain, lambda moves: moves._end_settled_dunning()),
+            # First, so that nobody is reminded, or paused, who is closed the same day.
+            (engine._get_auto_close_domain, lambda moves: moves._close_overdue()),
             (engine._get_dunning_begin_domain, lambda moves: moves._begin_due_dunning()),
             (engine._get_dunning_due_domain, lambda moves: moves._take_dunning_steps()),
-            (engine._get_auto_close_domain, lambda moves: moves._close_overdue()),
             (engine._get_close_warning_domain, lambda moves: moves._warn_of_closing()),
         ):
             _made, has_time = engine._run_in_batches(
@@ -326,7 +334,8 @@ class SubscriptionOrderDunningMixin(models.AbstractModel):
                 actions=entry.description or self.env._("charged again, waiting for the answer")))
         sentences.append(self._get_next_step_sentence(move))
         if day := move._get_closing_dates().get(self._origin):
-            sentences.append(self.env._("Unpaid, it is closed on %(day)s.", day=format_date(self.env, day)))
+            sentences.append(self.env._(
+                "If it stays unpaid, the subscription is closed on %(day)s.", day=format_date(self.env, day)))
         if move.subscription_dunning_restricted:
             sentences.append(self.env._("The customer can change nothing in the portal until it is paid."))
         return ' '.join(sentences)

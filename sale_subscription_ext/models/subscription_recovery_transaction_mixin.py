@@ -17,7 +17,9 @@ class SubscriptionRecoveryTransactionMixin(models.AbstractModel):
         """Let the contracts of an invoice be charged to the method by which the customer paid it, where the customer
         chose to save it.
         """
-        for tx in self.filtered(lambda tx: tx.state == 'done' and tx.subscription_recovery_link_id and tx.token_id):
+        for tx in self.filtered(lambda tx: (
+                tx.state == 'done' and tx.subscription_recovery_link_id and tx.token_id
+                and not tx.subscription_method_kept)):
             orders = tx.invoice_ids._get_running_contracts() | tx.invoice_ids._get_subscriptions()
             changed = orders.filtered(
                 lambda order, tx=tx: order.payment_token_id != tx.token_id

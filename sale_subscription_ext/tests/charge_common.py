@@ -22,7 +22,8 @@ class SubscriptionChargeCommon(SubscriptionPaymentCommon):
             'partner_id': cls.partner.id,
             'provider_ref': "customer",
         })
-        cls.charged = cls._create_plan("Charged", 1, 'month', collection_mode='charge')
+        cls.charged = cls._create_plan(
+            "Charged", 1, 'month', collection_mode='charge', dunning_policy_id=False)
         cls.Transaction = cls.env['payment.transaction']
 
     def setUp(self):

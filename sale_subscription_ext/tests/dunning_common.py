@@ -24,6 +24,7 @@ class SubscriptionDunningCommon(SubscriptionChargeCommon, MailCase):
         cls.Entry = cls.env['subscription.dunning.entry']
         cls.Link = cls.env['subscription.recovery.link']
         cls.policy = cls.env.ref('sale_subscription_ext.subscription_dunning_policy_default')
+        cls.charged.dunning_policy_id = cls.policy
         cls.unpaid = cls.env.ref('sale_subscription_ext.close_reason_unpaid')
 
     @classmethod

@@ -321,6 +321,8 @@ class TestDunning(SubscriptionDunningCommon):
         self._collect_on('2026-06-02')
         self.assertEqual((order.subscription_state, order.paused_as_unpaid), ('paused', True))
         self.assertIn("paused", self._get_mails(order, 'unpaid_reminder').body)
+        self._flush_tracking()
+        self.assertNotIn(f"Your subscription {order.name} is paused", order.message_ids.mapped('subject'))
         with freeze_time('2026-06-05 10:00:00'):
             self._pay(order.invoice_ids)
             self._collect()
@@ -359,10 +361,14 @@ class TestDunning(SubscriptionDunningCommon):
         amendment.write({'require_signature': True, 'require_payment': False})
         amendment.action_quotation_sent()
         self.assertFalse(amendment._has_to_be_signed())
+        amendment._validate_order()
+        self.assertEqual(amendment.state, 'sent')
         with self.assertRaisesRegex(UserError, "is overdue. Please pay it first"):
             order._check_portal_restriction()
         self._pay(order.invoice_ids)
         self.assertTrue(amendment._has_to_be_signed())
+        amendment._validate_order()
+        self.assertEqual((amendment.state, order.mrr), ('sale', 60.0))
         order._check_portal_restriction()
 
     # === WHAT STAFF SEE === #
