@@ -277,9 +277,11 @@ class SubscriptionChargeTransactionMixin(models.AbstractModel):
         """
         self.ensure_one()
         _logger.warning("Payment %s could not be booked", self.id, exc_info=error)
-        self.subscription_invoice_id.subscription_booking_error = self.env._(
+        message = self.env._(
             "The provider has answered for payment %(reference)s, but it could not be booked: %(error)s",
             reference=self.reference, error=error)
+        self.subscription_invoice_id.write(
+            {'subscription_booking_error': message, 'subscription_charge_message': message})
         self.env['ir.cron']._commit_progress()
 
     def _settle_charges(self):
