@@ -2,6 +2,7 @@ from odoo import api, models
 from odoo.exceptions import ValidationError
 
 from .. import const
+from .payment_provider import PaymentUnanswered
 
 
 class PaymentTransaction(models.Model):
@@ -46,6 +47,20 @@ class PaymentTransaction(models.Model):
         if result.subscription_invoice_id and result.state == 'error':
             result.subscription_hard_decline = result._is_hard_decline(payment_data)
         return result
+
+    def _validate_amount(self, payment_data):
+        """Override of `payment`: an answer about other money than was asked for leaves open what was taken. That is
+        left to a person, and is no failure after which one tries again.
+
+        :raise PaymentUnanswered: when amount or currency of a charge differ
+        """
+        state = self.state
+        super()._validate_amount(payment_data)
+        if self._is_asked_again() and self.state == 'error' and state != 'error':
+            error = PaymentUnanswered(self.state_message)
+            self.state = state
+            self._note_answer(error)
+            raise error
 
     def _extract_token_values(self, payment_data):
         """Override of `payment` to remember when a saved card expires, where the provider says so."""

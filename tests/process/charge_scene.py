@@ -58,7 +58,7 @@ listed = env['account.move'].search(safe_eval(action['domain']))
 for order_id, (is_taken, customer, card) in contracts.items():
     order = env['sale.order'].browse(int(order_id))
     move = order.invoice_ids
-    assert move in listed, f'{order.partner_id.name} is in nobody\'s list: {move.subscription_charge_state}'
+    assert move in listed, f'{order.partner_id.name} is on no list: {move.subscription_charge_state}'
     assert move.subscription_charge_message, f'Nobody is told what happened to {order.partner_id.name}'
     if move.subscription_charge_state == 'unknown':
         move.action_confirm_charged() if is_taken else move.action_confirm_not_charged()
