@@ -344,6 +344,8 @@ class SubscriptionDocumentMixin(models.AbstractModel):
         :rtype: str
         """
         self.ensure_one()
+        if self.collection_mode == 'charge' and (method := self._get_payment_method_label()):
+            return self.env._("charged to %(method)s", method=method)
         terms = self.payment_term_id
         return self.env._("by invoice, %(terms)s", terms=terms.name) if terms else self.env._("by invoice")
 

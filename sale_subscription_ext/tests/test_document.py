@@ -9,6 +9,12 @@ from odoo.tests import freeze_time, tagged
 from odoo.addons.sale_subscription_ext.tests.payment_common import SubscriptionPaymentCommon
 from odoo.addons.sale_subscription_ext.tests.test_amendment import AmendmentCommon
 
+# Rendered in test_collection_mails and test_dunning_mail, where there are charges and unpaid invoices.
+COLLECTION_TEMPLATES = {
+    'subscription_receipt', 'subscription_charge_reminder', 'subscription_method_warning', 'subscription_prepaid',
+    'payment_failed', 'unpaid_reminder', 'closing_warning', 'closed_unpaid',
+}
+
 # What a reader of an e-mail must never see.
 LEFTOVERS = re.compile(r"\bFalse\b|\bNone\b|\{\{|\}\}|t-out|&lt;t |\bobject\b|sale\.order\(")
 
@@ -178,7 +184,7 @@ class TestTemplates(DocumentCommon, SubscriptionPaymentCommon):
         scene = self._create_scene(payment_term_id=self.env.ref('account.account_payment_term_30days').id)
         shipped = self.env['ir.model.data'].search([
             ('module', '=', 'sale_subscription_ext'), ('model', '=', 'mail.template')]).mapped('name')
-        self.assertEqual(set(shipped), {f'mail_template_{name}' for name in scene})
+        self.assertEqual(set(shipped), {f'mail_template_{name}' for name in scene.keys() | COLLECTION_TEMPLATES})
         self._assert_scene_renders(scene)
 
     def test_what_isnt_known_leaves_no_gap(self):
@@ -199,6 +205,13 @@ class TestTemplates(DocumentCommon, SubscriptionPaymentCommon):
         self.assertEqual(self._render('subscription_confirmed', order)[2], before, "Billed or not, it is the same")
         self.assertIn("First invoice: $ 230,00, incl. tax", before)
         self.assertIn("then $ 30,00 every month from 17/02/2026", before)
+
+    def test_a_contract_which_is_charged_names_the_saved_method(self):
+        token = self._create_token(partner_id=self.partner.id)
+        order = self._create_order(collection_mode='charge', payment_token_id=token.id)
+        self.assertEqual(self._get_facts(order)['Payment'], f"charged to {order._get_payment_method_label()}")
+        order.payment_token_id = False
+        self.assertEqual(self._get_facts(order)['Payment'], "by invoice")
 
     def test_plain_orders_and_chosen_templates_stay(self):
         plain = self._create_order(self.installation, plan=False)
