@@ -307,8 +307,8 @@ class SaleOrder(models.Model):
         return (super()._has_to_be_paid() or self._has_to_pay_and_save()) and not self._is_portal_restricted()
 
     def _validate_order(self):
-        """Override of `sale`: what was accepted online waits for the payment method which it is to be charged to."""
-        ready = self.filtered(lambda order: not order._needs_payment_method())
+        """Override of `sale`: accepting waits for the payment method to charge, restricted customers can't accept."""
+        ready = self.filtered(lambda order: not (order._needs_payment_method() or order._is_portal_restricted()))
         return super(SaleOrder, ready)._validate_order() if ready else None
 
     def _is_paid(self):
