@@ -55,12 +55,13 @@ class PaymentTransaction(models.Model):
         :raise PaymentUnanswered: when amount or currency of a charge differ
         """
         state = self.state
-        super()._validate_amount(payment_data)
+        result = super()._validate_amount(payment_data)
         if self._is_asked_again() and self.state == 'error' and state != 'error':
             error = PaymentUnanswered(self.state_message)
             self.state = state
             self._note_answer(error)
             raise error
+        return result
 
     def _extract_token_values(self, payment_data):
         """Override of `payment` to remember when a saved card expires, where the provider says so."""
