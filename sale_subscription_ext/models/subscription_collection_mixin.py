@@ -362,25 +362,31 @@ class SubscriptionCollectionMixin(models.AbstractModel):
         """
         last_id, attempt = 0, 0
         while True:
-            record = lock(last_id)
-            if not record:
-                return True
+            record = None
             try:
+                record = lock(last_id)
+                if not record:
+                    return True
                 process(record)
-                attempt = 0
-            except TransactionRollbackError:  # another transaction was at it
+                has_time = self.env['ir.cron']._commit_progress(1)
+            except TransactionRollbackError:  # another transaction was at it, before or after it was locked
                 self.env.cr.rollback()
                 attempt += 1
                 if attempt < const.MAX_CONCURRENCY_RETRIES:
                     time.sleep(random.uniform(0.0, 0.1 * 2 ** attempt))
                     continue
+                if not record:
+                    return True  # others are at all that is left
+                has_time = self.env['ir.cron']._commit_progress(1)
             except DATABASE_ERRORS:
                 raise
             except Exception:  # it must not stop the others
+                if not record:
+                    raise
                 self.env.cr.rollback()
                 _logger.warning("Collecting %s failed", record, exc_info=True)
-            last_id = record.id
-            has_time = self.env['ir.cron']._commit_progress(1)
+                has_time = self.env['ir.cron']._commit_progress(1)
+            last_id, attempt = record.id, 0
             self.env.invalidate_all()  # others may have changed what is cached
             if not has_time:
                 self.env['ir.cron']._commit_progress(remaining=1)  # the server comes back at once

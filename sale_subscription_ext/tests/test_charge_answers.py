@@ -3,6 +3,7 @@ from datetime import timedelta
 from unittest.mock import patch
 
 import requests
+from psycopg2.errors import SerializationFailure
 
 from odoo import fields
 from odoo.exceptions import UserError, ValidationError
@@ -277,6 +278,30 @@ class TestChargeAnswers(SubscriptionChargeCommon):
         charge.subscription_settled_state = False
         self._collect()
         self.assertEqual((len(self.requests), move.payment_state, order.charge_state), (1, 'paid', 'paid'))
+
+    def test_a_worker_goes_on_when_another_one_was_faster_at_locking(self):
+        order = self._create_charged()
+        move = self._bill('2026-06-16', order)
+        lock, calls = type(move)._lock_next_charge, []
+
+        def lock_late(moves, last_id):
+            calls.append(last_id)
+            if len(calls) == 1:
+                raise SerializationFailure("could not serialize access due to concurrent update")
+            return lock(moves, last_id)
+
+        with patch.object(type(move), '_lock_next_charge', lock_late), patch.object(
+                self.cr, 'rollback', lambda: None), patch('time.sleep'):
+            self._collect()
+        self.assertEqual((len(self.requests), move.payment_state), (1, 'paid'))
+
+    def test_workers_who_are_always_late_leave_the_rest_to_the_others(self):
+        order = self._create_charged()
+        move = self._bill('2026-06-16', order)
+        with patch.object(type(move), '_lock_next_charge', side_effect=SerializationFailure), patch.object(
+                self.cr, 'rollback', lambda: None), patch('time.sleep'):
+            self.assertTrue(self.Order._charge_due_invoices())
+        self.assertEqual((self.requests, move.subscription_charge_state), ([], 'waiting'))
 
     def test_money_which_goes_back_shows_on_the_contract_and_is_not_charged_again(self):
         order = self._charge('done')
