@@ -118,6 +118,30 @@ class TestCheckout(SubscriptionPaymentCommon):
     def _get_csrf_token(self, page):
         return page.text.split('csrf_token: "')[1].split('"')[0]
 
+    def test_checkout_saves_the_method_which_later_invoices_are_charged_to(self):
+        self.calendar.collection_mode = 'charge'
+        order = self._fill_cart(self.service)
+        self.url_open('/shop/checkout')
+        self._pay(order, amount=15.0)
+        tx = order.transaction_ids
+        self.assertTrue(tx.tokenize, "Nobody asked for it, the plan does")
+        tx.token_id = self._create_token(partner_id=self.shopper.partner_id.id)
+        tx._set_done()
+        tx._post_process()
+        self.assertEqual((order.subscription_state, order.payment_token_id), ('progress', tx.token_id))
+
+    def test_a_cart_of_which_nothing_is_due_waits_for_the_method_to_charge(self):
+        self.calendar.write({'collection_mode': 'charge', 'first_period': 'free'})
+        order = self._fill_cart(self.service)
+        self.url_open('/shop/checkout')
+        csrf_token = self._get_csrf_token(self.url_open('/shop/payment'))
+        page = self.url_open('/shop/payment/validate', data={'csrf_token': csrf_token})
+        self.assertIn(f'/my/orders/{order.id}/payment_method', page.url)
+        self.assertIn('id="o_payment_form"', page.text)
+        self.assertEqual(order.state, 'draft')
+        order._save_payment_method(self._create_token(partner_id=self.shopper.partner_id.id))
+        self.assertEqual((order.state, order.subscription_state), ('sale', 'progress'))
+
     def test_a_cart_with_something_due_is_not_confirmed_without_a_payment(self):
         order = self._fill_cart(self.service)
         page = self.url_open('/shop/payment')
