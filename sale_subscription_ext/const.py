@@ -134,6 +134,12 @@ REPEATABLE_HOURS = {'stripe': 23, 'adyen': 23, 'worldline': 23, 'mercado_pago': 
 # Minutes after which a payment request that brought no answer is asked about again.
 ASK_AGAIN_MINUTES = 10
 
+# Payments which only a person confirms, such as wire transfers, stay pending whether they were made or not.
+MANUAL_PROVIDERS = ('none', 'custom')
+
+# For how many days a transfer, or a payment of an order, is waited for before its invoices are charged.
+PENDING_DAYS = 14
+
 # Minutes for which a customer who opened a payment page is left to pay by it.
 PAYMENT_PAGE_MINUTES = 60
 

@@ -114,6 +114,8 @@ class PaymentPortal(payment_portal.PaymentPortal):
             return order_sudo
         if order_sudo.subscription_state not in const.CONTRACT_STATES:
             raise MissingError(request.env._("There is no payment method to choose for this order."))
+        if request.env.user._is_internal():
+            request.env['sale.order'].browse(order_id).check_access('write')
         return self._document_check_access('sale.order', order_id)
 
     def _check_order_to_save_for(self, order_id, access_token):

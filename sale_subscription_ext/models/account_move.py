@@ -139,6 +139,7 @@ class AccountMove(models.Model):
         posted._get_credited_subscription_periods()._update_credited()
         if not self._is_set_wise():
             posted._mail_approved_invoices()
+            posted._queue_approved_charges()
         return posted
 
     def _check_given_back(self):

@@ -73,10 +73,19 @@ class SubscriptionChargeMixin(models.AbstractModel):
         :rtype: payment.transaction
         """
         self.ensure_one()
-        begun = fields.Datetime.now() - timedelta(minutes=const.PAYMENT_PAGE_MINUTES)
-        return self.sudo().transaction_ids.filtered(
+        now = fields.Datetime.now()
+        begun = now - timedelta(minutes=const.PAYMENT_PAGE_MINUTES)
+        recent = now - timedelta(days=const.PENDING_DAYS)
+        own = self.sudo().transaction_ids  # who collects may have no right on payments
+        # A payment of the order itself is linked to an invoice once the money is there.
+        of_orders = self._get_subscriptions().transaction_ids.filtered(
+            lambda tx: not tx.invoice_ids and tx.create_date > recent)
+        return (own | of_orders).filtered(
             lambda tx: tx.operation not in ('refund', 'validation') and (
-                tx.state in ('pending', 'authorized')
+                tx.state == 'authorized'
+                # Transfers stay pending for ever where nobody makes them.
+                or (tx.state == 'pending' and (
+                    tx.provider_code not in const.MANUAL_PROVIDERS or tx.create_date > recent))
                 or (tx.state == 'draft' and (tx.subscription_invoice_id or tx.create_date > begun))))
 
     # === BUSINESS METHODS - QUEUE === #
@@ -90,6 +99,14 @@ class SubscriptionChargeMixin(models.AbstractModel):
             moves._enqueue_charge(date)
         unpaid = self.filtered(lambda move: move.subscription_is_prepaid and move.state == 'draft') - charged
         unpaid._send_collection_mail('sale_subscription_ext.mail_template_subscription_prepaid')
+
+    def _queue_approved_charges(self):
+        """Let invoices be charged which somebody confirmed, those which nobody tried to collect yet."""
+        # Whoever confirms an invoice has no right on the queue.
+        self.sudo().filtered(lambda move: (
+            move.move_type == 'out_invoice' and not move.subscription_charge_state and not move.subscription_paid_date
+            and move._get_subscriptions()
+        ))._queue_subscription_charges()
 
     def _is_charged_by_mode(self):
         """Return whether the contracts of a new invoice are charged by themselves.

@@ -1,3 +1,4 @@
+import logging
 from datetime import timedelta
 from urllib.parse import urlencode
 
@@ -8,6 +9,9 @@ from odoo.tools import SQL, format_amount, format_date
 from odoo.addons.payment import utils as payment_utils
 
 from .. import const
+from .subscription_batch_mixin import DATABASE_ERRORS
+
+_logger = logging.getLogger(__name__)
 
 
 class SubscriptionChargeResultMixin(models.AbstractModel):
@@ -36,7 +40,8 @@ class SubscriptionChargeResultMixin(models.AbstractModel):
             if self._get_charge_error():
                 self.subscription_charge_state = 'failed'
             else:
-                self._enqueue_charge(self.company_id._get_subscription_today())
+                today = self.company_id._get_subscription_today()
+                self._enqueue_charge(max(self.subscription_charge_date or today, today))
         self._log_on_subscriptions(self.env._(
             "%(amount)s of %(invoice)s were charged to %(method)s.", **self._get_charge_terms(transaction)))
         self._send_receipt(transaction)
@@ -97,8 +102,15 @@ class SubscriptionChargeResultMixin(models.AbstractModel):
     def _handle_payment_given_up(self):
         """Take note that what a customer tried to pay online brought no money: the invoice is as it was before."""
         self.ensure_one()
-        if self.subscription_charge_state in ('unknown', 'sent'):
-            self.subscription_charge_state = 'failed' if self.subscription_charge_count else False
+        if self.subscription_charge_state not in ('unknown', 'sent'):
+            return
+        if self.subscription_charge_count:
+            self.subscription_charge_state = 'failed'
+        elif self.subscription_charge_date and self._is_charge_open() and self._is_charged_by_mode():
+            today = self.company_id._get_subscription_today()
+            self._enqueue_charge(max(self.subscription_charge_date, today))
+        else:
+            self.subscription_charge_state = False
 
     def _handle_invoice_paid(self):
         """Stop collecting invoices which are paid, whichever way the money came. What a provider was asked for and
@@ -140,7 +152,13 @@ class SubscriptionChargeResultMixin(models.AbstractModel):
 
         :param payment.transaction transaction: the payment
         """
-        self._send_collection_mail('sale_subscription_ext.mail_template_subscription_receipt', transaction)
+        try:
+            with self.env.cr.savepoint():
+                self._send_collection_mail('sale_subscription_ext.mail_template_subscription_receipt', transaction)
+        except DATABASE_ERRORS:
+            raise
+        except Exception:  # the money is there, whatever is wrong with the template
+            _logger.warning("No receipt could be sent for payment %s", transaction.reference, exc_info=True)
 
     def _send_collection_mail(self, template_xmlid, transaction=None):
         """Send an e-mail about these invoices to the customers of their contracts, where the plans send any.

@@ -58,10 +58,13 @@ class SubscriptionChargeTransactionMixin(models.AbstractModel):
         self.ensure_one()
         if not self._is_asked_again():
             return
-        is_unanswered = isinstance(error, PaymentUnanswered)
+        response = getattr(error and error.__context__, 'response', None)
+        # Asked again, whatever isn't about the payment itself, such as a key which was changed meanwhile, says nothing
+        # of the first request.
+        is_unanswered = isinstance(error, PaymentUnanswered) or (
+            self.subscription_no_answer and response is not None and response.status_code != 402)
         if self.subscription_no_answer != is_unanswered:
             self.subscription_no_answer = is_unanswered
-        response = getattr(error and error.__context__, 'response', None)
         if response is not None and not is_unanswered:
             self.subscription_hard_decline = self._is_hard_decline(response.text)
 
@@ -207,6 +210,13 @@ class SubscriptionChargeTransactionMixin(models.AbstractModel):
         """Send a payment to its provider, the same again where it was sent before."""
         self.ensure_one()
         try:
+            self._ensure_provider_is_not_disabled()
+        except UserError as error:  # not even sent this time
+            if self.state != 'draft':
+                raise
+            self._set_error(str(error))
+            return
+        try:
             with self.env.cr.savepoint():
                 if self.state == 'draft' and not self.subscription_no_answer:
                     self._charge_with_token()
@@ -214,10 +224,6 @@ class SubscriptionChargeTransactionMixin(models.AbstractModel):
                     self._send_again()
         except DATABASE_ERRORS:
             raise
-        except UserError as error:  # not even sent this time
-            if self.state != 'draft':
-                raise
-            self._set_error(str(error))
         except Exception:  # whatever it is, the money may have been taken
             _logger.warning("The answer for payment %s was not understood", self.reference, exc_info=True)
             self.subscription_no_answer = True
@@ -228,7 +234,6 @@ class SubscriptionChargeTransactionMixin(models.AbstractModel):
     def _send_again(self):
         """Send a payment again which brought no answer, under the idempotency key it was sent with."""
         self.ensure_one()
-        self._ensure_provider_is_not_disabled()
         try:
             self._send_payment_request()
         except ValidationError as error:

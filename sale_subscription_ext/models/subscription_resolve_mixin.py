@@ -1,7 +1,7 @@
 from datetime import timedelta
 
 from odoo import fields, models
-from odoo.exceptions import UserError
+from odoo.exceptions import AccessError, UserError
 
 from .. import const
 
@@ -157,6 +157,8 @@ class SubscriptionResolveMixin(models.AbstractModel):
         """
         self.check_access('read')
         if not self.env.user.has_group('account.group_account_invoice'):
+            if any(not move._get_subscriptions() for move in self):
+                raise AccessError(self.env._("Only accountants may collect invoices which bill no subscription."))
             self._get_subscriptions().sudo(False).check_access('write')
 
     def _check_may_resolve(self):

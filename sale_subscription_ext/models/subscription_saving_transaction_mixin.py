@@ -1,4 +1,10 @@
+import logging
+
 from odoo import fields, models
+
+from .subscription_batch_mixin import DATABASE_ERRORS
+
+_logger = logging.getLogger(__name__)
 
 
 class SubscriptionSavingTransactionMixin(models.AbstractModel):
@@ -28,7 +34,30 @@ class SubscriptionSavingTransactionMixin(models.AbstractModel):
                 lambda order: not order.payment_token_id or order.state in ('draft', 'sent'))
             orders = orders.filtered(
                 lambda order, token=tx.token_id: order._is_keeping_methods() and order.payment_token_id != token)
-            orders._save_payment_method(tx.token_id)
+            tx._keep_saved_method_of(orders)
+
+    def _keep_saved_method_of(self, orders):
+        """Hand over the method of a payment to contracts. Whatever comes of it, the payment itself is booked.
+
+        :param sale.order orders: the contracts which are to be charged to it
+        """
+        self.ensure_one()
+        token = self.token_id
+        own = orders.filtered(lambda order: order._is_token_of_customer(token))
+        # Somebody else's login paid, as a consultant's: their method isn't charged again.
+        others = orders - own
+        others._message_log_batch(bodies=dict.fromkeys(others.ids, self.env._(
+            "Payment method %(method)s belongs to %(owner)s and isn't kept. Ask the customer for one.",
+            method=token.display_name, owner=token.partner_id.display_name)))
+        try:
+            with self.env.cr.savepoint():
+                own._save_payment_method(token)
+        except DATABASE_ERRORS:
+            raise
+        except Exception as error:
+            _logger.warning("The payment method of %s could not be kept", self.reference, exc_info=True)
+            own._message_log_batch(bodies=dict.fromkeys(own.ids, self.env._(
+                "Payment method %(method)s could not be kept: %(error)s", method=token.display_name, error=error)))
 
     def _get_subscription_to_mandate(self):
         """Return the contract whose later payments a mandate is asked for with this transaction.

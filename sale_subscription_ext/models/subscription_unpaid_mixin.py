@@ -8,9 +8,6 @@ from .. import const
 # As long as a charge is in one of these states, nobody knows whether the money has arrived.
 OPEN_CHARGE_STATES = ('waiting', 'sent', 'unknown')
 
-# Payments which only a person confirms, such as wire transfers, stay pending whether they were made or not.
-MANUAL_PROVIDERS = ('none', 'custom')
-
 
 class SubscriptionUnpaidMixin(models.AbstractModel):
     """Invoices of subscriptions which aren't paid: which they are, since when, and whom they are about."""
@@ -56,7 +53,7 @@ class SubscriptionUnpaidMixin(models.AbstractModel):
         :rtype: Domain
         """
         return (
-            Domain('state', 'in', ('pending', 'authorized')) & Domain('provider_code', 'not in', MANUAL_PROVIDERS)
+            Domain('state', 'in', ('pending', 'authorized')) & Domain('provider_code', 'not in', const.MANUAL_PROVIDERS)
             | Domain('state', '=', 'done') & Domain('is_post_processed', '=', False)
         ) & Domain('operation', 'not in', ('refund', 'validation'))
 

@@ -111,6 +111,28 @@ class TestCharge(SubscriptionChargeCommon):
         self._collect()
         self.assertEqual(len(self.requests), 1, "A page which was left doesn't hold the charge up for ever")
 
+    def test_a_payment_of_the_order_which_is_under_way_holds_the_charge(self):
+        order = self._create_charged()
+        move = self._bill('2026-06-16', order)
+        payment = self._create_transaction(
+            'redirect', amount=30.0, currency_id=move.currency_id.id, sale_order_ids=[(6, 0, order.ids)],
+            reference='Link', state='pending')
+        payment.flush_recordset()
+        for age, requests in ((timedelta(days=3), 0), (timedelta(days=15), 1)):
+            self.cr.execute("UPDATE payment_transaction SET create_date = %s", [datetime.now() - age])
+            self.env.invalidate_all()
+            self._collect()
+            self.assertEqual(len(self.requests), requests, "A transfer which nobody makes isn't waited for for ever")
+
+    def test_an_invoice_which_a_person_confirms_is_charged_too(self):
+        order = self._create_charged()
+        move = order._create_invoices()
+        self.assertEqual((move.state, move.subscription_charge_state), ('draft', False))
+        move.action_post()
+        self.assertEqual(move.subscription_charge_state, 'waiting')
+        self._collect()
+        self.assertEqual((move.payment_state, order.charge_state), ('paid', 'paid'))
+
     def test_without_a_method_nothing_is_sent_and_the_contract_says_so(self):
         order = self._create_charged(payment_token_id=False)
         self._bill('2026-06-16', order)

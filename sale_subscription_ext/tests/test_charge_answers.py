@@ -361,3 +361,15 @@ class TestProviderRequests(SubscriptionChargeCommon):
                 self.fail("It must raise")
             self.assertEqual(
                 (charge.subscription_no_answer, charge.subscription_hard_decline), (no_answer, is_hard))
+
+    def test_asked_again_only_a_decline_is_a_no(self):
+        order = self._create_charged()
+        charge = self._bill(str(order.next_invoice_date), order)._prepare_charge()
+        for status, no_answer in ((401, True), (422, True), (402, False)):
+            charge.subscription_no_answer = True
+            with patch.object(requests, 'request', side_effect=[self._respond(status, "{}")]), \
+                    mute_logger('odoo.addons.payment.models.payment_provider'), \
+                    suppress(ValidationError):
+                charge._send_api_request('POST', 'payments')
+                self.fail("It must raise")
+            self.assertEqual(charge.subscription_no_answer, no_answer, status)

@@ -8,7 +8,7 @@ from odoo.fields import Date
 from odoo.tests import freeze_time, new_test_user, tagged
 from odoo.tools import mute_logger
 
-from odoo.addons.sale_subscription_ext.models import subscription_unpaid_mixin
+from odoo.addons.sale_subscription_ext import const
 from odoo.addons.sale_subscription_ext.tests.dunning_common import SubscriptionDunningCommon
 
 
@@ -299,7 +299,7 @@ class TestDunning(SubscriptionDunningCommon):
         for state in ('pending', 'done'):
             getattr(tx, f'_set_{state}')()
             # Only the payments of real providers are on their way while they are pending.
-            with patch.object(subscription_unpaid_mixin, 'MANUAL_PROVIDERS', ('custom',)):
+            with patch.object(const, 'MANUAL_PROVIDERS', ('custom',)):
                 self._collect_on('2026-06-05')
             self.assertEqual(len(self._get_steps(order.invoice_ids)), 1, state)
 

@@ -1,6 +1,7 @@
 from unittest.mock import patch
 
 from odoo.exceptions import AccessError, UserError
+from odoo.fields import Command
 from odoo.tests import Form, freeze_time, new_test_user, tagged
 from odoo.tools import mute_logger
 from odoo.tools.misc import file_path
@@ -90,6 +91,26 @@ class TestPaymentsToResolve(SubscriptionChargeCommon):
             self.env['subscription.payment.resolve'].with_user(self.boss).create(
                 {'move_ids': [(6, 0, moves.ids)]}).action_resolve()
 
+    def test_marking_as_paid_books_all_instalments(self):
+        term = self.env['account.payment.term'].create({'name': "30 now, 70 later", 'line_ids': [
+            Command.create({'value': 'percent', 'value_amount': 30.0, 'nb_days': 0}),
+            Command.create({'value': 'percent', 'value_amount': 70.0, 'nb_days': 30}),
+        ]})
+        move = self._create_failed(payment_term_id=term.id)
+        self.assertEqual(len(move.line_ids.filtered(lambda line: line.display_type == 'payment_term')), 2)
+        self.env['subscription.payment.resolve'].with_user(self.boss).create(
+            {'move_ids': [(6, 0, move.ids)], 'resolution': 'paid'}).action_resolve()
+        self.assertEqual((move.amount_residual, move.subscription_charge_state), (0.0, 'done'))
+
+    def test_administrators_of_sales_do_not_settle_plain_invoices(self):
+        order = self._create_order(self.installation, plan=False, confirm=True)
+        move = order._create_invoices()
+        move.action_post()
+        wizard = self.env['subscription.payment.resolve'].with_user(self.boss).create({'move_ids': [(6, 0, move.ids)]})
+        with self.assertRaisesRegex(AccessError, "bill no subscription"):
+            wizard.action_resolve()
+        self.assertEqual(move.payment_state, 'not_paid')
+
     def test_writing_off(self):
         move = self._create_failed()
         wizard = self.env['subscription.payment.resolve'].with_user(self.boss).create({
@@ -130,14 +151,16 @@ class TestPaymentsToResolve(SubscriptionChargeCommon):
         move.with_user(self.boss).action_book_again()
         self.assertEqual((move.payment_state, move.subscription_booking_error, len(self.requests)), ('paid', False, 1))
 
-    def test_the_payments_of_a_contract_are_listed_for_its_salesperson(self):
+    def test_the_payments_of_a_contract_are_listed_for_accountants_only(self):
         move = self._create_failed()
-        order = move._get_subscriptions().with_user(self.seller)
+        order = move._get_subscriptions()
         move._request_charge()
         self._collect()
         self.assertEqual(order.payment_count, 2)
-        payments = self.env['payment.transaction'].with_user(self.seller).search(order.action_view_payments()['domain'])
+        payments = self.env['payment.transaction'].search(order.action_view_payments()['domain'])
         self.assertEqual(sorted(payments.mapped('state')), ['done', 'error'])
+        with self.assertRaises(AccessError):  # payments hold addresses of pages, with their secrets
+            payments.with_user(self.seller).mapped('landing_route')
 
     def test_nothing_is_done_in_a_copy_of_the_database(self):
         move = self._create_failed()

@@ -101,6 +101,22 @@ class TestSaving(SubscriptionChargeCommon):
         self._pay(order, self.token)
         self.assertFalse(order.payment_token_id)
 
+    def test_the_method_of_somebody_else_pays_once_and_is_not_kept(self):
+        order = self._create_quotation()
+        tx = self._pay(order, self.strange_token)
+        self.assertEqual((order.subscription_state, order.payment_token_id.id), ('progress', False))
+        self.assertEqual((order.invoice_ids.amount_residual, tx.is_post_processed), (0.0, True))
+        self.assertIn("isn't kept", ' '.join(order.message_ids.mapped('body')))
+
+    def test_who_only_reads_orders_does_not_change_their_method(self):
+        order = self._create_charged()
+        reader = new_test_user(
+            self.env, 'reader', groups='base.group_user,account.group_account_readonly', company_id=self.company.id,
+            company_ids=[Command.set(self.company.ids)])
+        self.authenticate('reader', 'reader')
+        self._check_refused(order)
+        self.assertTrue(reader.has_group('account.group_account_readonly'))
+
     def test_plans_which_send_invoices_ask_for_no_method(self):
         order = self._create_quotation(plan=self.monthly, require_payment=True)
         self.assertFalse(self.provider._is_tokenization_required(sale_order_id=order.id))

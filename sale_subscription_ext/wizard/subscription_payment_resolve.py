@@ -73,7 +73,7 @@ class SubscriptionPaymentResolve(models.TransientModel):
             self._register_payments(moves)
         else:
             self._write_off(moves)
-        moves._handle_invoice_paid()
+        moves.filtered(lambda move: not move._is_charge_open())._handle_invoice_paid()
         return {'type': 'ir.actions.act_window_close'}
 
     # === BUSINESS METHODS === #
@@ -89,9 +89,20 @@ class SubscriptionPaymentResolve(models.TransientModel):
         for move in moves:
             self.env['account.payment.register'].sudo().with_context(
                 active_model='account.move', active_ids=move.ids,
-            ).create({'journal_id': self.journal_id.id, 'payment_date': self.date})._create_payments()
+            ).create(self._prepare_payment(move))._create_payments()
             move._log_on_subscriptions(self.env._(
                 "%(invoice)s was marked as paid by %(user)s.", invoice=move.name, user=self.env.user.name))
+
+    def _prepare_payment(self, move):
+        """Prepare the payment of all that is open, whatever of it is due or could be discounted.
+
+        :param account.move move: a posted invoice
+        :rtype: dict
+        """
+        return {
+            'journal_id': self.journal_id.id, 'payment_date': self.date, 'installments_mode': 'full',
+            'currency_id': move.currency_id.id, 'amount': move.amount_residual,
+        }
 
     def _write_off(self, moves):
         """Book what is open of the invoices as a loss.
