@@ -22,8 +22,7 @@ class SubscriptionRecoveryTransactionMixin(models.AbstractModel):
                 and not tx.subscription_method_kept)):
             orders = tx.invoice_ids._get_running_contracts() | tx.invoice_ids._get_subscriptions()
             changed = orders.filtered(
-                lambda order, tx=tx: order.payment_token_id != tx.token_id
-                and tx.token_id.partner_id.commercial_partner_id in order._get_token_partners().commercial_partner_id)
+                lambda order, token=tx.token_id: order.payment_token_id != token and order._is_token_of_customer(token))
             changed.payment_token_id = tx.token_id
             changed._message_log_batch(bodies=dict.fromkeys(changed.ids, self.env._(
                 "The customer saved payment method %(method)s for this subscription when paying %(invoice)s.",
