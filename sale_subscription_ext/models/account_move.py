@@ -99,7 +99,12 @@ class AccountMove(models.Model):
     # === ACTION METHODS === #
 
     def button_cancel(self):
-        """Override of `account`: the periods of a cancelled draft are due again."""
+        """Override of `account`: the periods of a cancelled draft are due again, what a credit note took back counts
+        again.
+
+        :raise UserError: when a period would be billed twice then
+        """
+        self._check_not_billed_again(1)
         result = super().button_cancel()
         self.filtered(lambda move: move.state == 'cancel').invoice_line_ids._reopen_subscription_periods()
         self._get_credited_subscription_periods()._update_credited()
@@ -123,7 +128,9 @@ class AccountMove(models.Model):
             ))
         result = super().button_draft()
         periods._set_billed()
-        self._get_credited_subscription_periods()._update_credited()
+        taken_back = self._get_credited_subscription_periods()
+        taken_back._update_credited()
+        taken_back._check_counted_again()
         return result
 
     # === BUSINESS METHODS === #
@@ -131,9 +138,11 @@ class AccountMove(models.Model):
     def _post(self, soft=True):
         """Override of `account` to book in the billing ledger what a reviewed draft really bills.
 
-        :raise UserError: when a credit note gives back what the ledger gave back already
+        :raise UserError: when a credit note gives back what the ledger gave back already, or its reversal lets count
+            again what was billed again
         """
         self._check_given_back()
+        self._check_not_billed_again(0)
         posted = super()._post(soft=soft)
         posted.invoice_line_ids.sudo().subscription_period_ids._update_from_invoice_lines()
         posted._get_credited_subscription_periods()._update_credited()
@@ -152,9 +161,9 @@ class AccountMove(models.Model):
         if self.env.context.get('sale_subscription_ext_modifying'):
             return
         for period in self._get_credited_subscription_periods().filtered('credit_ids'):
-            lines = self.invoice_line_ids.filtered(lambda line, period=period: line._is_credit_note_of(period))
+            lines = self.invoice_line_ids.filtered(lambda line, period=period: line._takes_back(period))
             rest = period._get_amount_left()
-            if not lines or period.currency_id.compare_amounts(sum(lines.mapped('price_subtotal')), rest) <= 0:
+            if not lines or period.currency_id.compare_amounts(lines._get_amount_taken_back(), rest) <= 0:
                 continue
             raise UserError(self.env._(
                 "%(period)s of %(product)s on %(invoice)s was given back in part already: %(amount)s without taxes can"
@@ -164,6 +173,24 @@ class AccountMove(models.Model):
                 amount=format_amount(self.env, max(rest, 0.0), period.currency_id),
                 credits=', '.join(period._get_counted_credits().invoice_id.mapped('display_name')),
             ))
+
+    def _check_not_billed_again(self, remainder):
+        """Refuse to let an invoice count again whose periods another invoice bills since it was credited.
+
+        :param int remainder: 1 where credit notes stop to count, 0 where their reversals begin to
+        :raise UserError: naming the invoice
+        """
+        for move in self:
+            documents = move._get_reversed_documents()
+            if not documents or len(documents) % 2 != remainder:
+                continue
+            lines = documents[-1].invoice_line_ids.filtered(lambda line, move=move: (
+                line.service_start_date and not line.sudo().subscription_period_ids
+                and any(other._is_for_period_of(line) for other in move.invoice_line_ids)))
+            if any(lines.sudo().sale_line_ids.mapped('is_recurring')):
+                raise UserError(self.env._(
+                    "%(name)s would count again, but its periods were billed again by another invoice. Credit or"
+                    " cancel that one first.", name=documents[-1].display_name))
 
     def _has_to_be_paid(self):
         """Override of `account_payment`: what is being charged isn't paid online at the same time."""
@@ -176,13 +203,34 @@ class AccountMove(models.Model):
         return result
 
     def _get_credited_subscription_periods(self):
-        """Return the periods of the invoices which these credit notes reverse.
+        """Return the periods of the documents which these ones reverse, also those of a reversal which is reversed.
 
         :rtype: subscription.period
         """
-        refunds = self.filtered(lambda move: move.move_type == 'out_refund')
         # Accountants have no right on the ledger, which follows their invoices.
-        return refunds.reversed_entry_id.invoice_line_ids.sudo().subscription_period_ids
+        return self._get_reversed_documents().invoice_line_ids.sudo().subscription_period_ids
+
+    def _get_reversed_documents(self):
+        """Return what these documents reverse, and what that reverses in its turn.
+
+        :rtype: account.move
+        """
+        documents, reversed_moves = self.browse(), self.reversed_entry_id
+        while reversed_moves:
+            documents |= reversed_moves
+            reversed_moves = reversed_moves.reversed_entry_id - documents
+        return documents
+
+    def _get_posted_reversals(self):
+        """Return the posted documents which reverse these ones, and those which reverse them in their turn.
+
+        :rtype: account.move
+        """
+        documents, reversals = self.browse(), self.reversal_move_ids
+        while reversals := reversals.filtered(lambda move: move.state == 'posted') - documents:
+            documents |= reversals
+            reversals = reversals.reversal_move_ids
+        return documents
 
     def _get_subscription_shares(self, orders, amount_untaxed, amount_total):
         """Share out the amounts of an invoice, saved or not, to its subscriptions by its lines.

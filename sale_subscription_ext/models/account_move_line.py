@@ -67,8 +67,8 @@ class AccountMoveLine(models.Model):
             and (self.quantity < 0) == (other.quantity < 0)
         )
 
-    def _is_credit_note_of(self, period):
-        """Return whether the line of a credit note gives back what was billed for a period.
+    def _takes_back(self, period):
+        """Return whether the line reverses what was billed for a period, or such a reversal.
 
         What the ledger itself gives back isn't meant.
 
@@ -78,7 +78,21 @@ class AccountMoveLine(models.Model):
         self.ensure_one()
         billed = period.invoice_line_id
         return (
-            self.move_id.reversed_entry_id == billed.move_id
+            billed.move_id in self.move_id._get_reversed_documents()
             and not self.sudo().subscription_period_ids  # accountants have no right on the ledger
             and self._is_for_period_of(billed)
         )
+
+    def _get_amount_taken_back(self):
+        """Return by how much these lines lower what was billed, without taxes; below nothing where it was a credit.
+
+        :rtype: float
+        """
+        return sum(line.move_id.direction_sign * line.price_subtotal for line in self)
+
+    def _get_quantity_taken_back(self):
+        """Return by which quantity these lines lower what was billed; below nothing where it was a credit.
+
+        :rtype: float
+        """
+        return sum(line.move_id.direction_sign * line.quantity for line in self)

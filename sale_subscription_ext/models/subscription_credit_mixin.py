@@ -22,7 +22,8 @@ class SubscriptionCreditMixin(models.AbstractModel):
         :rtype: list[tuple[datetime.date, datetime.date]]
         """
         self.ensure_one()
-        changes = self.order_line_id.period_ids.filtered(lambda row: row.kind == 'proration' and row.id > self.id)
+        changes = self.order_line_id.period_ids.filtered(
+            lambda row: row.kind == 'proration' and row.id > self.id and row._is_counted())
         return proration.get_remaining_spans(
             max(start, self.date_start), min(end, self.date_end),
             [(row.date_start, row.date_end) for row in self._get_active_credits() | changes],
@@ -33,14 +34,14 @@ class SubscriptionCreditMixin(models.AbstractModel):
 
         :rtype: subscription.period
         """
-        return self.credit_ids.filtered(lambda credit: credit.state != 'waived')
+        return self.credit_ids.filtered(lambda credit: credit._is_counted())
 
     def _get_counted_credits(self):
         """Return the credits of these rows which are on a document that counts.
 
         :rtype: subscription.period
         """
-        return self._get_active_credits().filtered(lambda credit: credit.state == 'billed' and not credit.is_credited)
+        return self._get_active_credits().filtered(lambda credit: credit.state == 'billed')
 
     def _get_amount_left(self):
         """Return how much of what was billed for the row wasn't given back, by the ledger or by accountants, without
@@ -49,9 +50,9 @@ class SubscriptionCreditMixin(models.AbstractModel):
         :rtype: float
         """
         self.ensure_one()
-        refunded = sum(self._get_refund_lines().mapped('price_subtotal'))
-        return self.currency_id.round(
-            self.amount + sum(self._get_counted_credits().mapped('amount')) - refunded)
+        rows = self | self._get_counted_credits()
+        return self.currency_id.round(sum(
+            row.amount - row._get_lines_taking_back()._get_amount_taken_back() for row in rows))
 
     def _prepare_credits(self, start, end):
         """Prepare the rows which give days of this one back.
@@ -167,8 +168,11 @@ class SubscriptionCreditMixin(models.AbstractModel):
         self.ensure_one()
         parts = [credit._get_terms() for credit in self._get_active_credits()]
         parts += [
-            {'quantity': line.quantity, 'price_unit': line.price_unit, 'discount': line.discount}
-            for line in self._get_refund_lines()
+            {
+                'quantity': line._get_quantity_taken_back(),
+                'price_unit': line.price_unit, 'discount': line.discount,
+            }
+            for row in self | self._get_counted_credits() for line in row._get_lines_taking_back()
         ]
         return sum(map(self.order_line_id._get_amount_of_part, parts))
 

@@ -24,7 +24,7 @@ class SubscriptionPeriod(models.Model):
     _no_double_credit = models.Constraint(
         "EXCLUDE USING gist (int4range(credited_period_id, credited_period_id, '[]') WITH &&,"
         " daterange(date_start, date_end) WITH &&)"
-        " WHERE (kind = 'credit' AND state != 'waived' AND credited_period_id IS NOT NULL)",
+        " WHERE (kind = 'credit' AND state != 'waived' AND is_credited IS NOT TRUE AND credited_period_id IS NOT NULL)",
         "These days were given back to the customer already.",
     )
     _no_double_change = models.UniqueIndex(
@@ -74,7 +74,8 @@ class SubscriptionPeriod(models.Model):
     invoice_line_id = fields.Many2one(
         comodel_name='account.move.line', index='btree_not_null', ondelete='set null')
     is_credited = fields.Boolean(
-        string="Credited", readonly=True, help="Posted credit notes took the whole period back.")
+        string="Taken Back", readonly=True,
+        help="Posted credit notes took the whole period back; of a credit, the credit note was reversed.")
     invoice_id = fields.Many2one(related='invoice_line_id.move_id', string="Invoice")
     invoice_state = fields.Selection(related='invoice_id.state', string="Invoice Status")
     billing_status = fields.Selection(
@@ -84,6 +85,7 @@ class SubscriptionPeriod(models.Model):
             ('posted', "Invoiced"),
             ('paid', "Paid"),
             ('credited', "Credited"),
+            ('reversed', "Reversed"),
             ('waived', "Left Out"),
         ],
         string="Status",
@@ -107,7 +109,7 @@ class SubscriptionPeriod(models.Model):
             if period.state != 'billed':
                 period.billing_status = period.state
             elif period.is_credited:
-                period.billing_status = 'credited'
+                period.billing_status = 'reversed' if period.kind == 'credit' else 'credited'
             elif invoice.state == 'draft':
                 period.billing_status = 'draft'
             else:
@@ -173,6 +175,16 @@ class SubscriptionPeriod(models.Model):
         self.ensure_one()
         return {'quantity': self.quantity, 'price_unit': self.price_unit, 'discount': self.discount}
 
+    def _is_counted(self):
+        """Return whether the row asks for money, or for none because it is free: not where it was left out or taken
+        back.
+
+        :rtype: bool
+        """
+        self.ensure_one()
+        is_free = self.quantity and (not self.price_unit or self.discount >= 100)
+        return not self.is_credited and (self.state != 'waived' or bool(is_free))
+
     def _get_signed_quantity(self):
         """Return the quantity of the row, negative where it gives something back.
 
@@ -211,27 +223,46 @@ class SubscriptionPeriod(models.Model):
                     period.quantity = sign * invoice_line.quantity
 
     def _update_credited(self):
-        """Determine whether posted credit notes of the invoice took whole periods back, quantity and amount."""
-        for period in self:
-            invoice_line = period.invoice_line_id
-            refund_lines = period._get_refund_lines()
-            amount = sum(refund_lines.mapped('price_subtotal'))
-            period.is_credited = bool(refund_lines) and (
-                sum(refund_lines.mapped('quantity')) >= invoice_line.quantity
-                and period.currency_id.compare_amounts(abs(amount), abs(period.amount)) >= 0
-            )
+        """Determine whether posted credit notes of the invoice took whole periods back, quantity and amount.
 
-    def _get_refund_lines(self):
-        """Return the lines of posted credit notes which take back what the invoice line of this row billed.
+        What was left out, or is to be billed again, after a credit note which is undone is billed by its invoice again.
+        """
+        for period in self:
+            lines = period._get_lines_taking_back()
+            is_taken_back = bool(lines) and (
+                abs(lines._get_quantity_taken_back()) >= abs(period.invoice_line_id.quantity)
+                and period.currency_id.compare_amounts(
+                    abs(lines._get_amount_taken_back()), abs(period.invoice_line_id.price_subtotal)) >= 0
+            )
+            period.is_credited = is_taken_back and period.state != 'open'
+            if not is_taken_back and period.state != 'billed' and period.invoice_state == 'posted':
+                period._set_billed()
+
+    def _check_counted_again(self):
+        """Refuse to let credits count again whose period was given back otherwise since they were reversed.
+
+        :raise UserError: naming what would be given back twice
+        """
+        for credit in self.filtered(lambda period: period.kind == 'credit' and not period.is_credited):
+            period = credit.credited_period_id
+            if period.currency_id.compare_amounts(period.amount * period._get_amount_left(), 0.0) < 0:
+                raise UserError(self.env._(
+                    "%(period)s of %(product)s on %(invoice)s would be given back twice: %(credit)s would count again,"
+                    " but it was credited otherwise since. Cancel that credit note first.",
+                    period=credit._get_label(), product=credit.product_id.display_name,
+                    invoice=period.invoice_id.display_name, credit=credit.invoice_id.display_name))
+
+    def _get_lines_taking_back(self):
+        """Return the lines of posted documents which reverse what the invoice line of this row billed, and those which
+        reverse them again.
 
         What the ledger itself gives back isn't among them.
 
         :rtype: account.move.line
         """
         self.ensure_one()
-        refunds = self.invoice_line_id.move_id.reversal_move_ids.filtered(
-            lambda move: move.state == 'posted' and move.move_type == 'out_refund')
-        return refunds.invoice_line_ids.filtered(lambda line: line._is_credit_note_of(self))
+        reversals = self.invoice_line_id.move_id._get_posted_reversals()
+        return reversals.invoice_line_ids.filtered(lambda line: line._takes_back(self))
 
     def _reopen(self):
         """Make billed rows due again, when their draft is deleted or cancelled."""

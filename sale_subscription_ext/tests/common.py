@@ -135,7 +135,7 @@ class SaleSubscriptionCommon(AccountTestInvoicingCommon):
     def _assert_paid_once(self, line):
         """Check that no day of a line is paid more than once: charges less credits, whatever happened in between."""
         paid = Counter()
-        for row in line.period_ids.filtered(lambda row: row.state == 'billed'):
+        for row in line.period_ids.filtered(lambda row: row.state == 'billed' and not row.is_credited):
             for offset in range((row.date_end - row.date_start).days):
                 paid[row.date_start + timedelta(days=offset)] += -1 if row.kind == 'credit' else 1
         wrong = [day for day, times in paid.items() if times not in (0, 1)]

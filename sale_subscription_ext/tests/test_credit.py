@@ -142,3 +142,80 @@ class TestCredit(SaleSubscriptionCommon):
                 getattr(order.order_line.period_ids.with_user(stranger), method)()
         with self.assertRaises(AccessError):
             order.with_user(stranger).action_leave_out_next_period()
+
+    # === CREDIT NOTES OF THE LEDGER === #
+
+    def _pause_and_reverse(self):
+        """Pause a paid contract for 14 of 28 days, then reverse the credit note which that made."""
+        self.monthly.pause_policy = 'credit'
+        order = self._create_order(confirm=True)
+        self._bill('2026-01-31')
+        with freeze_time('2026-02-14 10:00:00'):
+            order._pause_subscriptions()
+        note = order.invoice_ids.filtered(lambda move: move.move_type == 'out_refund')
+        self.assertEqual(note.amount_untaxed, 15.0)
+        reversal = self._reverse(note)
+        reversal.action_post()
+        self.assertEqual(sum(order.invoice_ids.mapped('amount_untaxed_signed')), 30.0)
+        return order, order.order_line.period_ids.filtered(lambda row: row.kind == 'credit'), reversal
+
+    def test_a_reversed_credit_of_the_ledger_counts_no_more(self):
+        order, credit, _reversal = self._pause_and_reverse()
+        self.assertEqual((credit.is_credited, credit.billing_status), (True, 'reversed'))
+        with freeze_time('2026-02-21 10:00:00'):
+            order._resume_subscriptions()
+        self.assertEqual(
+            sum(order.invoice_ids.mapped('amount_untaxed_signed')), 30.0, "The days were paid: they cost nothing again")
+        self.assertEqual(len(self._bill('2026-02-28')), 1)
+        self._assert_ledgers_hold(order)
+
+    def test_days_whose_credit_was_reversed_can_be_given_back_anew(self):
+        order, _credit, _reversal = self._pause_and_reverse()
+        with freeze_time('2026-02-21 10:00:00'):
+            order._plan_closing(self.reason, money='credit')
+        self.assertEqual(
+            sum(order.invoice_ids.mapped('amount_untaxed_signed')), 23.57, "6 of 28 days follow the last one")
+        self._assert_ledgers_hold(order)
+
+    def test_a_reversed_credit_can_be_given_again_by_hand(self):
+        order, credit, _reversal = self._pause_and_reverse()
+        credit.action_bill_again()
+        self.assertEqual((credit.state, credit.is_credited), ('open', False))
+        self._bill('2026-02-15', order)
+        self.assertEqual(sum(order.invoice_ids.mapped('amount_untaxed_signed')), 15.0)
+
+    def test_a_credit_counts_again_when_its_reversal_is_undone(self):
+        order, credit, reversal = self._pause_and_reverse()
+        reversal.button_draft()
+        reversal.button_cancel()
+        self.assertEqual((credit.is_credited, credit.billing_status), (False, 'paid'))
+        self.assertEqual(self._get_billed_amount(order), 15.0)
+
+    def test_a_credit_does_not_count_again_when_the_period_was_credited_otherwise(self):
+        order, _credit, reversal = self._pause_and_reverse()
+        invoice = order.invoice_ids.sorted('id')[:1]
+        self._reverse(invoice).action_post()
+        with self.assertRaisesRegex(UserError, "given back twice"):
+            reversal.button_draft()
+
+    def test_an_invoice_counts_again_when_its_credit_note_is_reversed(self):
+        order = self._create_order(confirm=True)
+        refund = self._reverse(self._bill('2026-01-31'))
+        refund.action_post()
+        period = order.order_line.period_ids
+        period.action_leave_out()
+        self._reverse(refund).action_post()
+        self.assertEqual((period.state, period.is_credited, period.amount), ('billed', False, 30.0))
+        self._assert_ledgers_hold(order)
+
+    def test_an_invoice_does_not_count_again_when_its_periods_were_billed_again(self):
+        order = self._create_order(confirm=True)
+        refund = self._reverse(self._bill('2026-01-31'))
+        refund.action_post()
+        order.order_line.period_ids.action_bill_again()
+        self._bill('2026-01-31')
+        with self.assertRaisesRegex(UserError, "billed again by another invoice"):
+            self._reverse(refund).action_post()
+        refund.button_draft()
+        with self.assertRaisesRegex(UserError, "billed again by another invoice"):
+            refund.button_cancel()

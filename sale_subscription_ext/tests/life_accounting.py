@@ -1,0 +1,61 @@
+from hypothesis import strategies as st
+from hypothesis.stateful import precondition, rule
+
+from odoo.addons.sale_subscription_ext.tests.life_base import LifeBase
+
+
+class AccountedLife(LifeBase):
+    """A contract whose documents accountants credit and reverse by hand."""
+
+    @property
+    def creditable_invoices(self):
+        """Invoices of which accountants gave nothing back: who credits one twice gives the money back twice."""
+        return self.order.invoice_ids.filtered(
+            lambda move: move.move_type == 'out_invoice' and move.state == 'posted' and not move.reversal_move_ids)
+
+    @precondition(lambda self: self.creditable_invoices)
+    @rule(again=st.booleans(), which=st.integers(0, 3), share=st.sampled_from([1.0, 1.0, 0.5]))
+    def credit_by_hand(self, again, which, share):
+        moves = self.creditable_invoices.sorted('id')
+        move = moves[-1 - which % len(moves)]
+        with self.step(by_hand=frozenset(move.invoice_line_ids.sale_line_ids)):
+            refund = move._reverse_moves([{'invoice_date': self.today}], cancel=False)
+            for line in refund.invoice_line_ids if share != 1.0 else ():
+                line.price_unit = self.case.currency.round(line.price_unit * share)
+            refund.action_post()
+            self.decide_about_credited(again)
+        self.run_crons()
+
+    def decide_about_credited(self, again):
+        credited = self.chain.order_line.period_ids.filtered(lambda row: row.is_credited and row.state == 'billed')
+        credited.action_bill_again() if again else credited.action_leave_out()
+
+    @property
+    def reversible_notes(self):
+        """Credit notes which the engine made, or an accountant; what is sold once is invoiced again after one."""
+        return self.order.invoice_ids.filtered(
+            lambda move: move.move_type == 'out_refund' and move.state == 'posted' and not move.reversal_move_ids
+            and all(move.invoice_line_ids.sale_line_ids.mapped('is_recurring')))
+
+    @precondition(lambda self: self.reversible_notes)
+    @rule(again=st.booleans(), which=st.integers(0, 3))
+    def reverse_credit_note(self, again, which):
+        notes = self.reversible_notes.sorted('id')
+        note = notes[-1 - which % len(notes)]
+        with self.step(by_hand=frozenset(note.invoice_line_ids.sale_line_ids)):
+            note._reverse_moves([{'invoice_date': self.today}], cancel=True)
+            self.decide_about_credited(again)
+        self.run_crons()
+
+    @precondition(lambda self: self.order.invoice_ids.reversal_move_ids.filtered(lambda move: move.state == 'posted'))
+    @rule(which=st.integers(0, 3))
+    def undo_reversal(self, which):
+        reversals = self.order.invoice_ids.reversal_move_ids.filtered(
+            lambda move: move.state == 'posted' and not move.reversal_move_ids).sorted('id')
+        if not reversals:
+            return
+        reversal = reversals[-1 - which % len(reversals)]
+        with self.step(by_hand=frozenset(reversal.invoice_line_ids.sale_line_ids)):
+            reversal.button_draft()
+            reversal.button_cancel()
+        self.run_crons()
