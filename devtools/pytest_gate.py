@@ -23,6 +23,7 @@ MESSAGE_WIDTH = 1500
 BROKEN_BROWSER = re.compile(
     r"chrome executable not found|chrome devtools port|websocket-client module is not installed", re.IGNORECASE
 )
+LOGGED = "subscription_logged"
 NO_REASON = frozenset({"", "unconditional skip"})
 
 
@@ -81,8 +82,17 @@ class Gate(logging.Handler):
         if report.skipped and _reason(report) in NO_REASON:
             self.skipped.append(f"{report.nodeid}: no reason given")
 
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        """Take over what one of several processes has collected."""
+        for message, places in getattr(node, "workeroutput", {}).get(LOGGED, {}).items():
+            self.logged.setdefault(message, []).extend(places)
+
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Fail a run that would have passed."""
+        """Fail a run that would have passed; one of several processes tells the first one what it collected."""
+        if hasattr(session.config, "workeroutput"):
+            session.config.workeroutput[LOGGED] = self.logged
+            return
         if (self.logged or self.skipped) and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 

@@ -1,10 +1,11 @@
-"""`./dev test`: every test of every addon in one pytest run, on a fresh copy of a ready database."""
+"""`./dev test`: every test of every addon in one pytest run, on fresh copies of a ready database."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
-from . import addons, odoo, proc
+from . import addons, odoo, postgres, proc
 from .databases import Databases
 from .paths import CONFIG, HOST, ROOT, VENV_PYTHON
 from .setup import workplace
@@ -28,7 +29,7 @@ def _names_a_path(argument: str) -> bool:
 
 
 def test(arguments: list[str], *, long: bool = False, only: list[str] | None = None) -> int:
-    """Run the tests.
+    """Run the tests: all of them on as many cores as there are, a choice in one process unless pytest's `-n` says else.
 
     :param arguments: what goes to pytest; all tests where no path is among it
     :param long: run the long tests as well
@@ -37,7 +38,8 @@ def test(arguments: list[str], *, long: bool = False, only: list[str] | None = N
     addons.select(only or [])
     arguments = [_absolute(argument, Path.cwd()) for argument in arguments]
     if not any(_names_a_path(argument) for argument in arguments):
-        arguments += [str(path) for path in addons.test_paths()]
+        # Files stay whole: their tests share what was made for the file.
+        arguments = ["-n", "auto", "--dist", "loadfile", *arguments, *map(str, addons.test_paths())]
     with workplace(with_browser=True, with_pdf=True) as databases:
         ready = databases.ready()
         with databases.temporary(ready, "test") as name:
@@ -51,6 +53,8 @@ def _pytest(databases: Databases, name: str, ready: str, arguments: list[str], l
     env = odoo.environment(databases.server)
     env[READY] = ready
     env["HYPOTHESIS_STORAGE_DIRECTORY"] = str(HOST / "hypothesis")
+    # Each of several processes gets a copy of the database, which pytest-odoo makes with PostgreSQL's own programs.
+    env["PATH"] = os.pathsep.join([env["PATH"], str(postgres.binaries())])
     env.pop(LONG, None)
     if long:
         env[LONG] = "1"

@@ -282,7 +282,8 @@ class SubscriptionCloseMixin(models.AbstractModel):
         lines = self.order_line._get_served_lines().filtered('next_period_start')
         credits = self.env['subscription.period'].search([
             ('order_line_id', 'in', lines.ids), ('kind', '=', 'credit'), ('state', '=', 'billed'),
-            ('is_credited', '=', False), ('amendment_id', '=', False), ('date_start', '>', credited_after), ('date_end', '>', day),
+            ('is_credited', '=', False), ('amendment_id', '=', False),
+            ('date_start', '>', credited_after), ('date_end', '>', day),
         ])
         return [
             credit.order_line_id._prepare_period(

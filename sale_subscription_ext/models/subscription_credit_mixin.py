@@ -58,7 +58,8 @@ class SubscriptionCreditMixin(models.AbstractModel):
         """Prepare the rows which give days of this one back.
 
         In proportion to the days, rounded once for each span; the last days of a row take what earlier credits
-        left, so that all of them together give back what was billed, to the cent.
+        left, so that all of them together give back what was billed, to the cent. Days for which no money is left are
+        given back as well, by a row without an invoice: they aren't paid any more.
 
         :param datetime.date start: the first day to give back
         :param datetime.date end: the day after the last
@@ -70,8 +71,9 @@ class SubscriptionCreditMixin(models.AbstractModel):
         billed = self._get_billed_terms()
         total = line._get_amount_of_part(billed)
         remaining = total - self._get_amount_given_back()
-        # More than everything was given back by accountants: there is nothing to take again.
-        spans = self._get_uncredited_spans(start, end) if total * remaining > 0 else []
+        if total * remaining < 0:
+            remaining = 0.0  # accountants gave more than everything back: there is nothing to take again
+        spans = self._get_uncredited_spans(start, end) if total else []
         is_last = spans == self._get_uncredited_spans(self.date_start, self.date_end)
         vals_list = []
         for index, (span_start, span_end) in enumerate(spans):
@@ -81,9 +83,8 @@ class SubscriptionCreditMixin(models.AbstractModel):
                 amount = remaining
             amount = line.currency_id.round(amount)
             remaining -= amount
-            if line.currency_id.is_zero(amount):
-                continue
-            price = line._get_price_of_part(terms, ratio, amount)
+            is_nothing = line.currency_id.is_zero(amount)
+            price = {**terms, 'price_unit': 0.0} if is_nothing else line._get_price_of_part(terms, ratio, amount)
             vals_list.append({
                 'order_line_id': line.id,
                 'credited_period_id': self.id,
@@ -91,6 +92,7 @@ class SubscriptionCreditMixin(models.AbstractModel):
                 'date_start': span_start,
                 'date_end': span_end,
                 'kind': 'credit',
+                'state': 'billed' if is_nothing else 'open',
                 'amount': -line._get_untaxed_amount(price, self._get_credited_taxes()),
                 **price,
             })

@@ -79,6 +79,18 @@ class TestCredit(SaleSubscriptionCommon):
             refund.action_post()
         self.assertEqual(sum(order.invoice_ids.mapped('amount_untaxed_signed')), 0.0)
 
+    def test_days_for_which_no_money_is_left_are_given_back_too(self):
+        order = self._create_order(confirm=True)
+        refund = self._reverse(self._bill('2026-01-31'))
+        refund.invoice_line_ids.price_unit = 20.0
+        refund.action_post()
+        order._plan_closing(self.reason, money='credit')  # 27 of 28 days, but 10 of 30 are left
+        days = Date.to_date('2026-01-31'), Date.to_date('2026-02-28')
+        self.assertEqual(
+            [(vals['state'], str(vals['date_end']), vals['amount'], vals['price_unit'])
+             for vals in order.order_line._prepare_credit_periods(*days)],
+            [('billed', '2026-02-01', 0.0, 0.0)])
+
     def test_an_invoice_of_which_days_were_given_back_can_be_modified(self):
         order = self._create_order(confirm=True)
         invoice = self._bill('2026-01-31')
