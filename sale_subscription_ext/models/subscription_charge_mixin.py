@@ -210,13 +210,13 @@ class SubscriptionChargeMixin(models.AbstractModel):
 
     @api.model
     def _lock_next_charge(self, last_id):
-        """Lock the next invoice to charge which no other worker is at.
+        """Lock the next invoice to charge which no other worker is at, and to which nobody just adds a payment.
 
         :param int last_id: the last one which was looked at
         :rtype: account.move
         """
         query = self._search(self._get_due_charges_domain() & Domain('id', '>', last_id), order='id', limit=1)
-        rows = self.env.execute_query(SQL("%s FOR NO KEY UPDATE OF account_move SKIP LOCKED", query.select()))
+        rows = self.env.execute_query(SQL("%s FOR UPDATE OF account_move SKIP LOCKED", query.select()))
         return self.browse(row[0] for row in rows)
 
     def _charge_locked(self):

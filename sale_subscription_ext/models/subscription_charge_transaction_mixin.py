@@ -124,10 +124,12 @@ class SubscriptionChargeTransactionMixin(models.AbstractModel):
         moves = self.env['account.move'].sudo().browse(ids).filtered('subscription_charge_state')
         if not moves:
             return
-        # A worker which looked at the invoice just before this is turned back by the database.
-        self.env.execute_query(SQL(
-            "UPDATE account_move SET subscription_charge_count = subscription_charge_count WHERE id IN %s RETURNING id",
-            tuple(moves.ids)))
+        # A worker which looked at the invoice just before this is turned back by the database. Where a saved method
+        # is used, the unique index does so, and the invoice isn't locked while the provider is asked.
+        if not all(self._get_guarded_invoice(vals) for vals in vals_list):
+            self.env.execute_query(SQL(
+                "UPDATE account_move SET subscription_charge_count = subscription_charge_count"
+                " WHERE id IN %s RETURNING id", tuple(moves.ids)))
         if self.sudo().search_count([
             ('subscription_invoice_id', 'in', moves.ids), ('state', 'in', const.OPEN_TRANSACTION_STATES),
         ], limit=1):
@@ -144,16 +146,26 @@ class SubscriptionChargeTransactionMixin(models.AbstractModel):
         :return: the values, completed
         :rtype: dict
         """
-        if vals.get('operation') != 'online_token' or not vals.get('invoice_ids'):
-            return vals
-        # Customers have no right on invoices.
-        moves = self.env['account.move'].sudo().browse(
-            self._fields['invoice_ids'].convert_to_cache(vals['invoice_ids'], self))
-        if len(moves) != 1 or not moves._get_subscriptions():
+        move = self._get_guarded_invoice(vals)
+        if not move:
             return vals
         now = fields.Datetime.now()
         return {
-            **vals, 'subscription_invoice_id': moves.id, 'subscription_charge_time': now, 'subscription_sent_date': now}
+            **vals, 'subscription_invoice_id': move.id, 'subscription_charge_time': now, 'subscription_sent_date': now}
+
+    @api.model
+    def _get_guarded_invoice(self, vals):
+        """Return the invoice of a subscription which a customer pays online with a saved method.
+
+        :param dict vals: values of a new payment
+        :return: nothing where something else is paid, or otherwise
+        :rtype: account.move
+        """
+        # Customers have no right on invoices.
+        moves = self.env['account.move'].sudo()
+        if vals.get('operation') == 'online_token' and vals.get('invoice_ids'):
+            moves = moves.browse(self._fields['invoice_ids'].convert_to_cache(vals['invoice_ids'], self))
+        return moves if len(moves) == 1 and moves._get_subscriptions() else moves.browse()
 
     # === BUSINESS METHODS - SENDING === #
 

@@ -75,7 +75,7 @@ memory.autocommit = True
 
 def is_locked(cursor, move_id):
     try:
-        cursor.execute('SELECT 1 FROM account_move WHERE id = %s FOR UPDATE NOWAIT', [move_id])
+        cursor.execute('SELECT 1 FROM account_move WHERE id = %s FOR NO KEY UPDATE NOWAIT', [move_id])
         return False
     except psycopg2.errors.LockNotAvailable:
         return True
@@ -108,6 +108,15 @@ env.cr.commit()
 print(0, flush=True)
 """
 
+# A customer who pays on the page of an invoice, with the saved method.
+CUSTOMER = WORKER.replace("env['sale.order']._cron_collect_payments()", """
+move = env['account.move'].search([('subscription_charge_state', '=', 'waiting')], order='id', limit=1)
+token = move.invoice_line_ids.sale_line_ids.order_id.payment_token_id
+env['payment.transaction'].create({
+    'provider_id': token.provider_id.id, 'payment_method_id': token.payment_method_id.id, 'token_id': token.id,
+    'amount': move.amount_residual, 'currency_id': move.currency_id.id, 'partner_id': move.partner_id.id,
+    'operation': 'online_token', 'invoice_ids': [(6, 0, move.ids)]})._charge_with_token()""")
+
 # What a person or dunning does about a decline.
 TRY_AGAIN = """
 moves = env['account.move'].search([('subscription_charge_state', '=', 'failed')])
@@ -124,6 +133,13 @@ class ChargeScene(Scene):
     def start(self, count: int = 1, pause: float = 0.0) -> list[Any]:
         """Start workers which charge, at the same moment."""
         return self.start_workers(count, pause, WORKER)
+
+    def await_asked(self) -> None:
+        """Wait until the provider was asked for the first time."""
+        deadline = time.monotonic() + PATIENCE
+        while not self.select("SELECT count(*) FROM provider_memory")[0][0]:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
 
     def finish_all(self) -> None:
         """Charge until everything is paid: what was left behind is asked about, what was declined tried again."""
@@ -190,10 +206,7 @@ def test_workers_share_the_charging(scene: ChargeScene) -> None:
 def test_a_provider_which_hangs_holds_up_its_own_payment_only(scene: ChargeScene) -> None:
     """While one charge waits for its answer, invoices can be written and other workers charge the rest."""
     hanging = scene.start(pause=PATIENCE)[0]
-    deadline = time.monotonic() + PATIENCE
-    while not scene.select("SELECT count(*) FROM provider_memory")[0][0]:
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    scene.await_asked()
     scene.finish(scene.start()[0])
     [(asked,)] = scene.select("SELECT count(*) FROM provider_memory")
     assert asked == CONTRACTS, "Everything but the one which hangs is charged, which is asked once"
@@ -201,5 +214,18 @@ def test_a_provider_which_hangs_holds_up_its_own_payment_only(scene: ChargeScene
     hanging.kill()
     hanging.wait()
     time.sleep(0.2)
+    scene.finish_all()
+    scene.assert_money_is_right()
+
+
+def test_a_customer_who_pays_at_a_provider_which_hangs_holds_up_nobody(scene: ChargeScene) -> None:
+    """The invoice can be written meanwhile, and no worker charges it too."""
+    customer = scene.start_workers(1, 30.0, CUSTOMER)[0]
+    scene.await_asked()
+    scene.run("env['account.move'].search([('move_type', '=', 'out_invoice')]).ref = 'written'")
+    scene.finish(scene.start()[0])
+    assert customer.poll() is None, "Nobody waits for what the customer waits for"
+    assert scene.select("SELECT max(asked), count(*) FROM provider_memory") == [(1, CONTRACTS)]
+    scene.finish(customer)
     scene.finish_all()
     scene.assert_money_is_right()
