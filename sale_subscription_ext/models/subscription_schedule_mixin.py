@@ -93,11 +93,10 @@ class SubscriptionScheduleMixin(models.AbstractModel):
         self.ensure_one()
         if not self._is_billed_in_arrears():
             return start - timedelta(days=self.plan_id.invoice_lead_days)
+        # A part of a period waits for the rest of it, or for the end of what is served.
+        complete = self.plan_id._get_natural_period(self.anchor_date, end - timedelta(days=1)).end
         last_day = self.order_id._get_last_day(self)
-        if last_day and end > last_day:
-            return end
-        # A part of a period waits for the rest of it.
-        return self.plan_id._get_natural_period(self.anchor_date, end - timedelta(days=1)).end
+        return max(end, min(complete, last_day + timedelta(days=1))) if last_day else complete
 
     def _get_row_bill_date(self, row):
         """Return the day on which a ledger row is billed: what a change asks for when it takes effect.

@@ -104,6 +104,17 @@ class TestClosing(SaleSubscriptionCommon):
         self.assertEqual(order.subscription_state, 'closed')
         self._assert_ledgers_hold(order)
 
+    def test_arrears_from_before_a_change_are_billed_when_the_contract_closes(self):
+        arrears = self._create_plan("Arrears", 1, 'month', bill_in='arrears')
+        order = self._create_order(plan=arrears, confirm=True)
+        with freeze_time('2026-02-13 10:00:00'):
+            order.order_line.price_unit = 60.0
+        with freeze_time('2026-02-20 10:00:00'):
+            order._plan_closing(self.reason)
+        self.assertEqual(self._get_ledger(order, 'date_start', 'date_end', 'state', 'amount'), [
+            ('2026-01-01', '2026-02-01', 'billed', 30.0), ('2026-02-01', '2026-02-13', 'billed', 12.86),
+            ('2026-02-13', '2026-02-21', 'billed', 17.14)])
+
     def test_arrears_are_left_out_at_the_announced_end_when_wished(self):
         arrears = self._create_plan("Arrears", 1, 'month', bill_in='arrears')
         order = self._create_order(plan=arrears, confirm=True)
