@@ -92,6 +92,7 @@ class SubscriptionCloseMixin(models.AbstractModel):
             order._check_close_date(date)
         (self - later)._close_subscriptions(reason, note, bill=bill, money=money)
         engine = later.sudo()  # the right on the orders was checked; the end is the engine's
+        engine._cancel_waiting_renewals()  # who goes on by one never gets to the end
         for order in engine:
             values = order._prepare_closing(reason, note, date)
             values['close_money'] = money

@@ -157,24 +157,24 @@ class SubscriptionRenewalMixin(models.AbstractModel):
     # === BUSINESS METHODS - CONFIRMATION === #
 
     def _confirm_renewals(self):
-        """Let confirmed renewals take over: at once where it is time, else by the cron.
+        """Let confirmed renewals take over: at once where it is time, else by the cron. An announced end is undone.
 
         :raise UserError: when the renewed contract doesn't run any more
         """
         for order in self:
-            parent = order.subscription_id
+            # The right on the renewal was checked; the contract and its dates are the engine's.
+            parent = order.subscription_id.sudo()
+            parent.filtered(lambda contract: contract.subscription_state == 'closing')._undo_closing()
             order._check_renewal()
             takeover = order._get_expected_start()
-            # The right on the renewal was checked; dates are the engine's.
             order.sudo().write({'start_date': takeover, 'trial_end_date': False})
-            parent.sudo().renewal_date = takeover
-            message = self.env._(
+            parent.renewal_date = takeover
+            parent._message_log(body=self.env._(
                 "Renewal %(name)s is confirmed. It takes over on %(day)s.",
-                name=order.name, day=format_date(self.env, takeover))
-            parent.sudo()._message_log(body=message)
+                name=order.name, day=format_date(self.env, takeover)))
             order._message_log(body=self.env._(
                 "This renewal takes over from %(name)s on %(day)s.",
-                name=parent.sudo().name, day=format_date(self.env, takeover)))
+                name=parent.name, day=format_date(self.env, takeover)))
         self.filtered(lambda order: order.start_date <= order._subscription_today()).sudo()._take_over()
 
     def _check_renewal(self):

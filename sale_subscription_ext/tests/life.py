@@ -98,7 +98,7 @@ class Life(AccountedLife):
             self.order._reopen_subscriptions()
         self.run_crons()
 
-    @precondition(lambda self: self.is_in('progress'))
+    @precondition(lambda self: self.is_in('progress', 'closing'))
     @rule(price=PRICES, drop=st.booleans())
     def renew(self, price, drop):
         with self.step():

@@ -233,12 +233,25 @@ class TestRenewal(SaleSubscriptionCommon):
         self.assertEqual(order.subscription_state, 'closed')
         self._assert_ledgers_hold(order | renewal)
 
+    def test_announcing_the_end_of_a_contract_cancels_its_confirmed_renewal(self):
+        order = self._create_order(confirm=True)
+        self._bill('2026-01-01')
+        renewal = self._renew(order)
+        renewal.action_confirm()
+        order._plan_closing(self.reason, date=Date.to_date('2026-01-20'))
+        self.assertEqual(renewal.state, 'cancel')
+        with freeze_time('2026-01-21 10:00:00'):
+            self._run_cron(LIFECYCLE_CRON)
+        self.assertEqual(order.subscription_state, 'closed')
+        self._assert_ledgers_hold(order | renewal)
+
     def test_a_closing_contract_can_be_renewed(self):
         order = self._create_order(confirm=True)
         self._bill('2026-01-01')
-        order._plan_closing(self.reason, date=Date.to_date('2026-01-31'))
+        order._plan_closing(self.reason, date=Date.to_date('2026-01-20'))
         renewal = self._renew(order)
         renewal.action_confirm()
+        self.assertEqual((order.subscription_state, order.end_date), ('progress', False), "It is paid until then")
         with freeze_time('2026-02-01 10:00:00'):
             self._run_cron(LIFECYCLE_CRON)
         self.assertEqual((order | renewal).mapped('subscription_state'), ['renewed', 'progress'])
