@@ -205,6 +205,27 @@ class SubscriptionAmendmentMixin(models.AbstractModel):
         """
         return self.sudo().amendment_ids.filtered(lambda order: order._is_open_amendment())
 
+    def _get_missed_changes(self, day):
+        """Return the confirmed amendments which wait and whose date lies before a day, whoever may see them.
+
+        :param datetime.date day: the first day on which this contract is served again
+        :rtype: sale.order
+        """
+        self.ensure_one()
+        return self.sudo().amendment_ids.filtered(
+            lambda order: order.state == 'sale' and not order.applied_date and order.effective_date < day)
+
+    def _postpone_missed_changes(self, day):
+        """Let what should have changed while nothing was served change when service begins again.
+
+        :param datetime.date day: the first day on which this contract is served again
+        """
+        for amendment in self._get_missed_changes(day):
+            amendment.effective_date = day
+            amendment._message_log(body=self.env._(
+                "%(name)s wasn't served when this change was to take effect. It takes effect on %(day)s.",
+                name=self.name, day=format_date(self.env, day)))
+
     def _get_amendment_conflicts(self):
         """Return why an amendment can't be confirmed.
 

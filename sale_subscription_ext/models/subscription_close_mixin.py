@@ -260,6 +260,7 @@ class SubscriptionCloseMixin(models.AbstractModel):
             })
             order._skip_until(today)
             order._invoice_change(charges, today)
+            order._postpone_missed_changes(today)
         dates = {line: line.order_id._subscription_today() for line in self.order_line}
         self._update_subscription_state(
             'progress', self.env._("The subscription is open again from today on."), dates)

@@ -149,6 +149,7 @@ class SubscriptionPauseMixin(models.AbstractModel):
             order.write({'paused_from': False, 'paused_until': False})
             order._skip_until(day)
             order._invoice_change(charges, today)
+            order._postpone_missed_changes(day)
             order._update_resumed_state(day)
         return []
 
@@ -248,4 +249,6 @@ class SubscriptionPauseMixin(models.AbstractModel):
                 last=format_date(self.env, fields.Date.subtract(today, days=1))))
         sentences.append(
             self.env._("the next days to bill begin on %(day)s", day=format_date(self.env, first_day)))
+        if missed := self._get_missed_changes(today):
+            sentences.append(self.env._("%(names)s takes effect", names=', '.join(missed.mapped('name'))))
         return '; '.join(sentences)

@@ -165,6 +165,27 @@ class TestAmendment(AmendmentCommon):
         self.assertEqual(self._get_events(order)[1:], [('expansion', '2026-01-25', 30.0)])
         self._assert_ledgers_hold(order)
 
+    def test_what_waits_while_nothing_is_served_takes_effect_when_service_begins_again(self):
+        stops = (
+            (lambda order: order._pause_subscriptions(), lambda order: order._resume_subscriptions()),
+            (lambda order: order._close_subscriptions(self.reason), lambda order: order._reopen_subscriptions()),
+        )
+        for stop, go_on in stops:
+            order = self._create_billed()
+            amendment = self._amend(
+                order, {0: {'product_uom_qty': 3}}, amendment_timing='date', effective_date=date(2026, 1, 24))
+            amendment.action_confirm()
+            stop(order)
+            with freeze_time('2026-02-10 10:00:00'):
+                self.assertIn(amendment.name, order._get_resume_preview())
+                go_on(order)
+                self.assertEqual(amendment.effective_date, date(2026, 2, 10))
+                self._run_cron('ir_cron_run_lifecycle')
+                self._bill('2026-02-10', order)
+            self.assertTrue(amendment.applied_date)
+            self.assertEqual(self._get_invoice(order).amount_untaxed, 61.07, "3 × 19 of 28 days")
+            self._assert_ledgers_hold(order)
+
     def test_a_downgrade_is_credited_where_the_plan_says_so(self):
         self.monthly.downgrade_policy = 'credit'
         order = self._create_billed({'product_id': self.service.id, 'product_uom_qty': 3}, self.support)
