@@ -32,10 +32,13 @@ class AccountedLife(LifeBase):
 
     @property
     def reversible_notes(self):
-        """Credit notes which the engine made, or an accountant; what is sold once is invoiced again after one."""
-        return self.order.invoice_ids.filtered(
-            lambda move: move.move_type == 'out_refund' and move.state == 'posted' and not move.reversal_move_ids
-            and all(move.invoice_line_ids.sale_line_ids.mapped('is_recurring')))
+        """Credit notes which the engine made, or an accountant."""
+        return self.order.invoice_ids.filtered(lambda move: move.move_type == 'out_refund' and self.can_be_undone(move))
+
+    def can_be_undone(self, move):
+        """Return whether nothing was done because of a document; what is sold once is invoiced again after a credit."""
+        return move.state == 'posted' and not move.reversal_move_ids and all(
+            move.invoice_line_ids.sale_line_ids.mapped('is_recurring'))
 
     @precondition(lambda self: self.reversible_notes)
     @rule(again=st.booleans(), which=st.integers(0, 3))
@@ -47,13 +50,15 @@ class AccountedLife(LifeBase):
             self.decide_about_credited(again)
         self.run_crons()
 
-    @precondition(lambda self: self.order.invoice_ids.reversal_move_ids.filtered(lambda move: move.state == 'posted'))
+    @property
+    def undoable_reversals(self):
+        """Documents by which accountants took back others."""
+        return self.order.invoice_ids.reversal_move_ids.filtered(self.can_be_undone)
+
+    @precondition(lambda self: self.undoable_reversals)
     @rule(which=st.integers(0, 3))
     def undo_reversal(self, which):
-        reversals = self.order.invoice_ids.reversal_move_ids.filtered(
-            lambda move: move.state == 'posted' and not move.reversal_move_ids).sorted('id')
-        if not reversals:
-            return
+        reversals = self.undoable_reversals.sorted('id')
         reversal = reversals[-1 - which % len(reversals)]
         with self.step(by_hand=frozenset(reversal.invoice_line_ids.sale_line_ids)):
             reversal.button_draft()
