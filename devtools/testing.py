@@ -38,8 +38,10 @@ def test(arguments: list[str], *, long: bool = False, only: list[str] | None = N
     addons.select(only or [])
     arguments = [_absolute(argument, Path.cwd()) for argument in arguments]
     if not any(_names_a_path(argument) for argument in arguments):
-        # Files stay whole: their tests share what was made for the file.
-        arguments = ["-n", "auto", "--dist", "loadfile", *arguments, *map(str, addons.test_paths())]
+        # Files stay whole: their tests share what was made for the file. In their order: those with few tests, which
+        # would come last, are the longest.
+        shared = ["-n", "auto", "--dist", "loadfile", "--no-loadscope-reorder"]
+        arguments = [*shared, *arguments, *map(str, addons.test_paths())]
     with workplace(with_browser=True, with_pdf=True) as databases:
         ready = databases.ready()
         with databases.temporary(ready, "test") as name:

@@ -18,8 +18,8 @@ slow = settings(
     thorough, max_examples=1000 if LONG else 25, phases=(Phase.explicit, Phase.generate), report_multiple_bugs=False,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much])
 
-# Whole lives of contracts: some dozens in the suite, about two minutes; hours on demand.
-lives = settings(slow, max_examples=2000 if LONG else 40, stateful_step_count=30 if LONG else 12)
+# Whole lives of contracts: two hundred in the suite, some minutes; hours on demand.
+lives = settings(slow, max_examples=2000 if LONG else 200, stateful_step_count=30 if LONG else 10)
 
 # 1900 and 2100 are no leap years, 2000 is.
 dates = st.dates(date(1890, 1, 1), date(2110, 12, 31))
