@@ -85,18 +85,28 @@ class SubscriptionSetupMixin(models.AbstractModel):
         is_open = self.state in ('draft', 'sent') or self._is_running()
         return bool(
             is_open and self.is_recurring and self.product_uom_qty and self.product_id.setup_product_id
-            and not self.setup_line_ids and not self._is_set_up_on_contract())
+            and not self.setup_line_ids and not self._is_set_up_before())
 
-    def _is_set_up_on_contract(self):
-        """Return whether the line of an amendment is about one whose setup fee the contract has.
+    def _is_set_up_before(self):
+        """Return whether the line changes or goes on with one whose setup fee was sold: on an amendment, after a change
+        or a switch of the plan, on a renewal.
 
         :rtype: bool
         """
         self.ensure_one()
-        if not self.order_id.amendment_type:
-            return False
-        line = self.sudo()._get_amended_line()  # whoever makes the amendment may not see the contract
-        return self.product_id.setup_product_id in line.setup_line_ids.product_id
+        line = self.sudo()  # whoever makes the amendment may not see the contract
+        before = line._get_amended_line() if line.order_id.amendment_type else line._get_predecessor()
+        while before and self.product_id.setup_product_id not in before.setup_line_ids.product_id:
+            before = before._get_predecessor()
+        return bool(before)
+
+    def _get_predecessor(self):
+        """Return the line which served the same product before this one took over.
+
+        :rtype: sale.order.line
+        """
+        self.ensure_one()
+        return (self.parent_line_id or self.renewed_line_id).filtered(lambda line: line.product_id == self.product_id)
 
     def _prepare_setup_line(self):
         """Prepare the one-time line of the setup fee.

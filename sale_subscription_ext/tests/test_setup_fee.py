@@ -184,6 +184,20 @@ class TestOptions(SaleSubscriptionCommon):
         self.assertEqual(len(order.order_line.filtered(lambda line: line.product_id == self.setup)), 1)
         self._assert_ledgers_hold(order)
 
+    def test_an_option_is_set_up_once_whatever_plan_it_is_taken_with(self):
+        order = self._create_contract()
+        self.monthly.downgrade_policy = 'credit'
+        option = order._get_option_lines()[0]
+        order._set_option_quantity(option, 1)
+        amendment = self.Order.browse(order.action_change()['res_id'])
+        amendment.write({'plan_id': self.yearly.id, 'amendment_timing': 'now'})
+        amendment.action_confirm()
+        taken = order._get_option_lines().filtered(lambda line: line.parent_line_id == option)
+        order._set_option_quantity(taken, 0)
+        order._set_option_quantity(taken, 2)
+        self.assertEqual(len(order.order_line.filtered(lambda line: line.product_id == self.setup)), 1)
+        self._assert_ledgers_hold(order)
+
     def test_a_choice_of_nothing_or_of_less_than_nothing_is_refused(self):
         order = self._create_contract()
         with self.assertRaisesRegex(UserError, "Choose another quantity"):
