@@ -131,7 +131,7 @@ class Databases:
 
     def drop(self, name: str) -> None:
         """Remove a database, its files, and the copies which processes that share a test run make of it."""
-        for copy in [name, *self.server.copies_for_workers(name)]:
+        for copy in [*self.server.copies_for_workers(name), name]:
             self.server.drop(copy)
         shutil.rmtree(_filestore(name), ignore_errors=True)
 

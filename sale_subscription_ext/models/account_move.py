@@ -1,12 +1,12 @@
 from odoo import api, fields, models
 from odoo.exceptions import UserError
-from odoo.tools import format_amount
 
 
 class AccountMove(models.Model):
     _name = 'account.move'
     _inherit = [
-        'account.move', 'subscription.move.batch.mixin', 'subscription.move.post.mixin', 'subscription.refund.mixin',
+        'account.move', 'subscription.move.batch.mixin', 'subscription.move.post.mixin',
+        'subscription.reversal.mixin', 'subscription.refund.mixin',
         'subscription.dunning.mixin', 'subscription.unpaid.mixin', 'subscription.unpaid.closing.mixin',
         'subscription.charge.mixin', 'subscription.charge.result.mixin', 'subscription.resolve.mixin',
         'subscription.batch.mixin',
@@ -99,23 +99,21 @@ class AccountMove(models.Model):
     # === ACTION METHODS === #
 
     def button_cancel(self):
-        """Override of `account`: the periods of a cancelled draft are due again, what a credit note took back counts
-        again.
-
-        :raise UserError: when a period would be billed twice then
-        """
-        self._check_not_billed_again(1)
+        """Override of `account`: the periods of a cancelled draft are due again."""
         result = super().button_cancel()
         self.filtered(lambda move: move.state == 'cancel').invoice_line_ids._reopen_subscription_periods()
-        self._get_credited_subscription_periods()._update_credited()
         self.filtered(lambda move: move.subscription_charge_state == 'waiting')._leave_charge_queue()
         return result
 
     def button_draft(self):
-        """Override of `account`: a cancelled invoice which is taken up again bills its periods again.
+        """Override of `account`: a cancelled invoice which is taken up again bills its periods again, and what a posted
+        document took back counts again.
 
-        :raise UserError: when they were billed by another invoice or left out in the meantime
+        :raise UserError: when they were billed by another invoice or left out in the meantime, or would be paid or
+            given back twice
         """
+        reversals = self.filtered(lambda move: move.state == 'posted' and move.reversed_entry_id)
+        self._check_not_reversed()
         cancelled_lines = self.filtered(lambda move: move.state == 'cancel').invoice_line_ids
         # Accountants have no right on the ledger, which follows their invoices.
         periods = cancelled_lines.sudo().subscription_period_ids.filtered(lambda period: period.state == 'open')
@@ -128,9 +126,7 @@ class AccountMove(models.Model):
             ))
         result = super().button_draft()
         periods._set_billed()
-        taken_back = self._get_credited_subscription_periods()
-        taken_back._update_credited()
-        taken_back._check_counted_again()
+        reversals._update_reversed_periods()
         return result
 
     # === BUSINESS METHODS === #
@@ -138,59 +134,17 @@ class AccountMove(models.Model):
     def _post(self, soft=True):
         """Override of `account` to book in the billing ledger what a reviewed draft really bills.
 
-        :raise UserError: when a credit note gives back what the ledger gave back already, or its reversal lets count
-            again what was billed again
+        :raise UserError: when a credit note gives back what the ledger gave back already, or days would be paid or given
+            back twice
         """
         self._check_given_back()
-        self._check_not_billed_again(0)
         posted = super()._post(soft=soft)
         posted.invoice_line_ids.sudo().subscription_period_ids._update_from_invoice_lines()
-        posted._get_credited_subscription_periods()._update_credited()
+        posted.filtered('reversed_entry_id')._update_reversed_periods()
         if not self._is_set_wise():
             posted._mail_approved_invoices()
             posted._queue_approved_charges()
         return posted
-
-    def _check_given_back(self):
-        """Refuse to post credit notes which give back days that a change, a pause or an end gave back before.
-
-        The context key `sale_subscription_ext_modifying` says that a new draft bills the periods instead.
-
-        :raise UserError: saying how much is left
-        """
-        if self.env.context.get('sale_subscription_ext_modifying'):
-            return
-        for period in self._get_credited_subscription_periods().filtered('credit_ids'):
-            lines = self.invoice_line_ids.filtered(lambda line, period=period: line._takes_back(period))
-            rest = period._get_amount_left()
-            if not lines or period.currency_id.compare_amounts(lines._get_amount_taken_back(), rest) <= 0:
-                continue
-            raise UserError(self.env._(
-                "%(period)s of %(product)s on %(invoice)s was given back in part already: %(amount)s without taxes can"
-                " be credited at the most. Lower the line on the credit note, or cancel %(credits)s first.",
-                period=period._get_label(), product=period.product_id.display_name,
-                invoice=period.invoice_id.display_name,
-                amount=format_amount(self.env, max(rest, 0.0), period.currency_id),
-                credits=', '.join(period._get_counted_credits().invoice_id.mapped('display_name')),
-            ))
-
-    def _check_not_billed_again(self, remainder):
-        """Refuse to let an invoice count again whose periods another invoice bills since it was credited.
-
-        :param int remainder: 1 where credit notes stop to count, 0 where their reversals begin to
-        :raise UserError: naming the invoice
-        """
-        for move in self:
-            documents = move._get_reversed_documents()
-            if not documents or len(documents) % 2 != remainder:
-                continue
-            lines = documents[-1].invoice_line_ids.filtered(lambda line, move=move: (
-                line.service_start_date and not line.sudo().subscription_period_ids
-                and any(other._is_for_period_of(line) for other in move.invoice_line_ids)))
-            if any(lines.sudo().sale_line_ids.mapped('is_recurring')):
-                raise UserError(self.env._(
-                    "%(name)s would count again, but its periods were billed again by another invoice. Credit or"
-                    " cancel that one first.", name=documents[-1].display_name))
 
     def _has_to_be_paid(self):
         """Override of `account_payment`: what is being charged isn't paid online at the same time."""
@@ -201,36 +155,6 @@ class AccountMove(models.Model):
         result = super()._invoice_paid_hook()
         self.sudo()._handle_invoice_paid()  # whoever books a payment
         return result
-
-    def _get_credited_subscription_periods(self):
-        """Return the periods of the documents which these ones reverse, also those of a reversal which is reversed.
-
-        :rtype: subscription.period
-        """
-        # Accountants have no right on the ledger, which follows their invoices.
-        return self._get_reversed_documents().invoice_line_ids.sudo().subscription_period_ids
-
-    def _get_reversed_documents(self):
-        """Return what these documents reverse, and what that reverses in its turn.
-
-        :rtype: account.move
-        """
-        documents, reversed_moves = self.browse(), self.reversed_entry_id
-        while reversed_moves:
-            documents |= reversed_moves
-            reversed_moves = reversed_moves.reversed_entry_id - documents
-        return documents
-
-    def _get_posted_reversals(self):
-        """Return the posted documents which reverse these ones, and those which reverse them in their turn.
-
-        :rtype: account.move
-        """
-        documents, reversals = self.browse(), self.reversal_move_ids
-        while reversals := reversals.filtered(lambda move: move.state == 'posted') - documents:
-            documents |= reversals
-            reversals = reversals.reversal_move_ids
-        return documents
 
     def _get_subscription_shares(self, orders, amount_untaxed, amount_total):
         """Share out the amounts of an invoice, saved or not, to its subscriptions by its lines.
@@ -254,21 +178,6 @@ class AccountMove(models.Model):
             amount_total - sum(total for _untaxed, total in shares.values()),
         )
         return {**dict.fromkeys(orders[:1], rest), **shares}
-
-    def _move_subscription_periods(self, new_move):
-        """Let a new draft bill the periods of an invoice which was reversed to be modified.
-
-        :param account.move new_move: the copy
-        """
-        self.ensure_one()
-        for line in self.invoice_line_ids:
-            # Accountants have no right on the ledger, which follows their invoices.
-            periods = line.sudo().subscription_period_ids
-            new_line = new_move.invoice_line_ids.filtered(
-                lambda other, line=line: other._is_for_period_of(line))
-            if periods and new_line:
-                periods.write({'invoice_line_id': new_line[0].id, 'is_credited': False})
-                periods._update_from_invoice_lines()
 
     def _reconcile_subscription_credits(self):
         """Let open credit notes of the subscriptions which these documents bill pay their open invoices, the oldest

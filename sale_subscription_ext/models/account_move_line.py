@@ -1,4 +1,5 @@
 from odoo import fields, models
+from odoo.exceptions import UserError
 
 # What a billing period costs on its invoice.
 LEDGER_FIELDS = frozenset({'quantity', 'price_unit', 'discount', 'tax_ids'})
@@ -12,6 +13,8 @@ class AccountMoveLine(models.Model):
     service_end_date = fields.Date(string="Service To", help="The last day of the billed service period.")
     subscription_period_ids = fields.One2many(
         comodel_name='subscription.period', inverse_name='invoice_line_id', string="Billing Periods", copy=False)
+    credited_period_ids = fields.One2many(
+        comodel_name='subscription.period', inverse_name='credited_line_id', copy=False)
 
     # === CRUD METHODS === #
 
@@ -67,21 +70,55 @@ class AccountMoveLine(models.Model):
             and (self.quantity < 0) == (other.quantity < 0)
         )
 
-    def _takes_back(self, period):
-        """Return whether the line reverses what was billed for a period, or such a reversal.
+    def _reverses(self, other):
+        """Return whether the line takes back what another one billed, or reverses that in its turn.
 
         What the ledger itself gives back isn't meant.
 
-        :param subscription.period period: a billed row of the ledger
+        :param account.move.line other: the line of a document of a subscription
         :rtype: bool
         """
         self.ensure_one()
-        billed = period.invoice_line_id
         return (
-            billed.move_id in self.move_id._get_reversed_documents()
+            self._is_for_period_of(other)
             and not self.sudo().subscription_period_ids  # accountants have no right on the ledger
-            and self._is_for_period_of(billed)
+            and other.move_id in self.move_id._get_reversed_documents()
         )
+
+    def _get_reversing_lines(self):
+        """Return the lines of posted documents which reverse this one, and those which reverse them in their turn.
+
+        :rtype: account.move.line
+        """
+        return self.move_id._get_posted_reversals().invoice_line_ids.filtered(lambda line: line._reverses(self))
+
+    def _is_taken_back(self):
+        """Return whether posted documents took back quantity and amount of the whole line.
+
+        :rtype: bool
+        """
+        self.ensure_one()
+        lines = self._get_reversing_lines()
+        return bool(lines) and abs(lines._get_quantity_taken_back()) >= abs(self.quantity) and (
+            self.currency_id.compare_amounts(abs(lines._get_amount_taken_back()), abs(self.price_subtotal)) >= 0)
+
+    def _take_periods_back(self):
+        """Let periods which were to be billed again, or left out, after a credit note which is undone now hang on the
+        lines of their first invoice again.
+
+        :raise UserError: when another invoice bills them
+        """
+        for line in self.filtered(lambda line: (
+                line.service_start_date and not line.subscription_period_ids and not line.move_id.reversed_entry_id
+                and any(line.sale_line_ids.mapped('is_recurring')) and not line._is_taken_back())):
+            rows = line.credited_period_ids
+            billed = rows.filtered(lambda row: row.state == 'billed' and not row.is_credited)
+            if billed or not rows:
+                raise UserError(self.env._(
+                    "%(name)s would count again, but its periods were billed by %(invoices)s since. Credit or cancel"
+                    " that first.", name=line.move_id.display_name,
+                    invoices=', '.join(billed.invoice_id.mapped('display_name')) or self.env._("another invoice")))
+            rows.write({'invoice_line_id': line.id, 'is_credited': False, 'credited_line_id': False})
 
     def _get_amount_taken_back(self):
         """Return by how much these lines lower what was billed, without taxes; below nothing where it was a credit.

@@ -216,14 +216,14 @@ class SubscriptionAmendmentMixin(models.AbstractModel):
             lambda order: order.state == 'sale' and not order.applied_date and order.effective_date < day)
 
     def _postpone_missed_changes(self, day):
-        """Let what should have changed while nothing was served change when service begins again.
+        """Let what should have changed before, but didn't, change when service begins again: the past is billed.
 
         :param datetime.date day: the first day on which this contract is served again
         """
         for amendment in self._get_missed_changes(day):
             amendment.effective_date = day
             amendment._message_log(body=self.env._(
-                "%(name)s wasn't served when this change was to take effect. It takes effect on %(day)s.",
+                "This change didn't take effect before %(name)s stopped. It takes effect on %(day)s, when that goes on.",
                 name=self.name, day=format_date(self.env, day)))
 
     def _get_amendment_conflicts(self):

@@ -239,7 +239,8 @@ class SubscriptionInvoicingMixin(models.AbstractModel):
 
         :param rows: ledger rows of this subscription
         """
-        rows.filtered(lambda row: row.state == 'open').write({'state': 'waived', 'amount': 0.0})
+        rows = rows.filtered(lambda row: row.state == 'open')
+        rows.write({'state': 'waived', 'amount': 0.0})
         for label in dict.fromkeys(row._get_label() for row in rows):
             self._message_log(body=self.env._("Nothing to bill for %(period)s.", period=label))
 

@@ -250,5 +250,5 @@ class SubscriptionPauseMixin(models.AbstractModel):
         sentences.append(
             self.env._("the next days to bill begin on %(day)s", day=format_date(self.env, first_day)))
         if missed := self._get_missed_changes(today):
-            sentences.append(self.env._("%(names)s takes effect", names=', '.join(missed.mapped('name'))))
+            sentences.append(self.env._("changes which take effect: %(names)s", names=', '.join(missed.mapped('name'))))
         return '; '.join(sentences)

@@ -73,6 +73,9 @@ class SubscriptionPeriod(models.Model):
     amount = fields.Monetary(help="Untaxed, as on the invoice line; credits are negative.")
     invoice_line_id = fields.Many2one(
         comodel_name='account.move.line', index='btree_not_null', ondelete='set null')
+    credited_line_id = fields.Many2one(
+        comodel_name='account.move.line', index='btree_not_null', ondelete='set null', readonly=True,
+        help="The invoice line which billed the period before a credit note let it be billed again.")
     is_credited = fields.Boolean(
         string="Taken Back", readonly=True,
         help="Posted credit notes took the whole period back; of a credit, the credit note was reversed.")
@@ -110,6 +113,8 @@ class SubscriptionPeriod(models.Model):
                 period.billing_status = period.state
             elif period.is_credited:
                 period.billing_status = 'reversed' if period.kind == 'credit' else 'credited'
+            elif not invoice:
+                period.billing_status = 'waived'  # no money was left to give back
             elif invoice.state == 'draft':
                 period.billing_status = 'draft'
             else:
@@ -124,9 +129,9 @@ class SubscriptionPeriod(models.Model):
     # === ACTION METHODS === #
 
     def action_bill_again(self):
-        """Bill credited periods again: they are due at once.
+        """Bill credited periods again, and give back again what a reversed credit note gave back.
 
-        :raise UserError: when one isn't credited
+        :raise UserError: when one isn't credited, or days would be paid or given back twice
         """
         self.order_id.check_access('write')
         if wrong := self.filtered(lambda period: not period.is_credited or period.state != 'billed'):
@@ -135,7 +140,10 @@ class SubscriptionPeriod(models.Model):
                 periods=', '.join(wrong.mapped('display_name')),
             ))
         # Nobody has the right to write the ledger; that on the subscription was checked.
-        self.sudo().write({'state': 'open', 'is_credited': False})
+        for period in self.sudo():
+            period.write({
+                'state': 'open', 'is_credited': False, 'credited_line_id': period.invoice_line_id.id})
+        self.sudo().order_line_id._check_days_paid_once()
 
     def action_leave_out(self):
         """Leave out periods which were credited, or which are to bill.
@@ -182,8 +190,15 @@ class SubscriptionPeriod(models.Model):
         :rtype: bool
         """
         self.ensure_one()
-        is_free = self.quantity and (not self.price_unit or self.discount >= 100)
-        return not self.is_credited and (self.state != 'waived' or bool(is_free))
+        return not self.is_credited and (self.state != 'waived' or self._is_free())
+
+    def _is_free(self):
+        """Return whether the days are charged at no price.
+
+        :rtype: bool
+        """
+        self.ensure_one()
+        return self.kind != 'credit' and bool(self.quantity) and (not self.price_unit or self.discount >= 100)
 
     def _get_signed_quantity(self):
         """Return the quantity of the row, negative where it gives something back.
@@ -228,42 +243,42 @@ class SubscriptionPeriod(models.Model):
         What was left out, or is to be billed again, after a credit note which is undone is billed by its invoice again.
         """
         for period in self:
-            lines = period._get_lines_taking_back()
-            is_taken_back = bool(lines) and (
-                abs(lines._get_quantity_taken_back()) >= abs(period.invoice_line_id.quantity)
-                and period.currency_id.compare_amounts(
-                    abs(lines._get_amount_taken_back()), abs(period.invoice_line_id.price_subtotal)) >= 0
-            )
+            is_taken_back = period.invoice_line_id._is_taken_back()
             period.is_credited = is_taken_back and period.state != 'open'
             if not is_taken_back and period.state != 'billed' and period.invoice_state == 'posted':
                 period._set_billed()
 
-    def _check_counted_again(self):
-        """Refuse to let credits count again whose period was given back otherwise since they were reversed.
+    def _check_amounts_given_back(self):
+        """Refuse to let credits count by which more would be given back of a period than was billed for it.
 
-        :raise UserError: naming what would be given back twice
+        :raise UserError: naming what gives it back
         """
-        for credit in self.filtered(lambda period: period.kind == 'credit' and not period.is_credited):
-            period = credit.credited_period_id
-            if period.currency_id.compare_amounts(period.amount * period._get_amount_left(), 0.0) < 0:
+        for period in self | self.credited_period_id:
+            is_below = period.currency_id.compare_amounts(period.amount * period._get_amount_left(), 0.0) < 0
+            if is_below and period._get_counted_credits():
                 raise UserError(self.env._(
-                    "%(period)s of %(product)s on %(invoice)s would be given back twice: %(credit)s would count again,"
-                    " but it was credited otherwise since. Cancel that credit note first.",
-                    period=credit._get_label(), product=credit.product_id.display_name,
-                    invoice=period.invoice_id.display_name, credit=credit.invoice_id.display_name))
+                    "%(period)s of %(product)s on %(invoice)s would be given back twice: %(documents)s. Cancel one of"
+                    " them first.", period=period._get_label(), product=period.product_id.display_name,
+                    invoice=period.invoice_id.display_name,
+                    documents=', '.join(period._get_documents_giving_back().mapped('display_name'))))
 
     def _get_lines_taking_back(self):
         """Return the lines of posted documents which reverse what the invoice line of this row billed, and those which
         reverse them again.
 
-        What the ledger itself gives back isn't among them.
-
         :rtype: account.move.line
         """
         self.ensure_one()
-        reversals = self.invoice_line_id.move_id._get_posted_reversals()
-        return reversals.invoice_line_ids.filtered(lambda line: line._takes_back(self))
+        return self.invoice_line_id._get_reversing_lines()
+
+    def _get_documents_giving_back(self):
+        """Return the documents which gave something back of the row, by the ledger or by hand.
+
+        :rtype: account.move
+        """
+        self.ensure_one()
+        return self._get_counted_credits().invoice_id | self._get_lines_taking_back().move_id
 
     def _reopen(self):
         """Make billed rows due again, when their draft is deleted or cancelled."""
-        self.filtered(lambda period: period.state == 'billed').state = 'open'
+        self.filtered(lambda period: period.state == 'billed').write({'state': 'open', 'is_credited': False})

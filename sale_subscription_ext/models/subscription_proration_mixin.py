@@ -1,5 +1,9 @@
+from collections import Counter
+
 from odoo import models
+from odoo.exceptions import UserError
 from odoo.fields import Domain
+from odoo.tools import format_date
 
 
 class SubscriptionProrationMixin(models.AbstractModel):
@@ -105,6 +109,31 @@ class SubscriptionLineProrationMixin(models.AbstractModel):
             ('order_line_id', 'in', lines._origin.ids), ('kind', '!=', 'credit'), ('is_credited', '=', False),
             ('date_start', '<', end), ('date_end', '>', start),
         ]) & (Domain('state', '!=', 'waived') | is_free), order='date_start, id')
+
+    def _check_days_paid_once(self):
+        """Refuse what would let days of these lines be paid twice, or given back twice.
+
+        :raise UserError: naming the days
+        """
+        for line in self:
+            changes = Counter()
+            for row in line.period_ids.filtered(lambda row: row._is_counted() and not row._is_free()):
+                sign = -1 if row.kind == 'credit' else 1
+                changes[row.date_start] += sign
+                changes[row.date_end] -= sign
+            times = 0
+            for day, change in sorted(changes.items()):
+                times += change
+                if times > 1:
+                    raise UserError(self.env._(
+                        "%(product)s would be paid twice from %(day)s on: these days were charged again since they were"
+                        " given back. Credit that charge first.",
+                        product=line.product_id.display_name, day=format_date(self.env, day)))
+                if times < 0:
+                    raise UserError(self.env._(
+                        "%(product)s would be given back twice from %(day)s on: these days were credited otherwise"
+                        " since. Cancel that credit note first.",
+                        product=line.product_id.display_name, day=format_date(self.env, day)))
 
     def _get_untaxed_amount(self, price, taxes):
         """Return what quantity, unit price and discount cost without taxes.

@@ -35,12 +35,11 @@ class SubscriptionLineRenewalMixin(models.AbstractModel):
         """Override to let a line of a renewal go on with the billing of the contract."""
         self.ensure_one()
         dates = super()._prepare_expected_dates(start)
-        order = self.order_id
-        if order.subscription_state != 'renewal':
+        if self.order_id.subscription_state != 'renewal':
             return dates
         return {
             **dates,
-            'anchor_date': order.sudo()._get_renewed_anchor(self) or dates['anchor_date'],
+            'anchor_date': self.order_id.sudo()._get_renewed_anchor(self) or dates['anchor_date'],
             'next_period_start': self._get_first_day_to_renew(start),
         }
 
@@ -226,7 +225,7 @@ class SubscriptionRenewalMixin(models.AbstractModel):
 
     def _get_takeover_date(self):
         """Return the day from which a renewal confirmed now serves the customer: the next invoice date, for what is
-        paid ahead the first unpaid day.
+        paid ahead the first unpaid day. An announced end doesn't count: the confirmation undoes it.
 
         :rtype: datetime.date
         """
@@ -240,7 +239,8 @@ class SubscriptionRenewalMixin(models.AbstractModel):
             for line in lines
         ]
         day = min(days, default=contract._get_first_unbilled_day())
-        return min(day, contract.end_date + timedelta(days=1)) if contract.end_date else day
+        end = contract.end_date_before_closing if contract.subscription_state == 'closing' else contract.end_date
+        return min(day, end + timedelta(days=1)) if end else day
 
     # === BUSINESS METHODS - TAKEOVER === #
 

@@ -222,12 +222,68 @@ class TestCredit(SaleSubscriptionCommon):
 
     def test_an_invoice_does_not_count_again_when_its_periods_were_billed_again(self):
         order = self._create_order(confirm=True)
-        refund = self._reverse(self._bill('2026-01-31'))
+        first = self._bill('2026-01-31')
+        refund = self._reverse(first)
         refund.action_post()
         order.order_line.period_ids.action_bill_again()
         self._bill('2026-01-31')
-        with self.assertRaisesRegex(UserError, "billed again by another invoice"):
-            self._reverse(refund).action_post()
+        second = order.invoice_ids.filtered(lambda move: move.move_type == 'out_invoice').sorted('id')[-1:]
+        reversal = self._reverse(refund)
+        with self.assertRaisesRegex(UserError, f"billed by {second.name} .*since"):
+            reversal.action_post()
+        with self.assertRaisesRegex(UserError, f"billed by {second.name} .*since"):
+            refund.button_draft()
+        self._reverse(second).action_post()
+        reversal.action_post()
+        period = order.order_line.period_ids
+        self.assertEqual((period.state, period.is_credited, period.invoice_id), ('billed', False, first))
+        self.assertEqual(sum(order.invoice_ids.mapped('amount_untaxed_signed')), 30.0)
+        self._assert_ledgers_hold(order)
+
+    def test_a_credit_note_can_be_undone_while_nothing_else_bills_its_periods(self):
+        order = self._create_order(confirm=True)
+        first = self._bill('2026-01-31')
+        refund = self._reverse(first)
+        refund.action_post()
+        period = order.order_line.period_ids
+        period.action_bill_again()
+        self.monthly.collection_mode = order.collection_mode = 'draft'
+        self._bill('2026-01-31').unlink()
+        self.assertEqual((period.state, period.invoice_id.id), ('open', False))
         refund.button_draft()
-        with self.assertRaisesRegex(UserError, "billed again by another invoice"):
-            refund.button_cancel()
+        refund.unlink()
+        self.assertEqual((period.state, period.invoice_id), ('billed', first))
+        self.assertFalse(self._bill('2026-01-31'))
+
+    def test_a_document_which_is_reversed_is_not_undone_before_its_reversal(self):
+        order, credit, reversal = self._pause_and_reverse()
+        with self.assertRaisesRegex(UserError, f"is reversed by {reversal.name}"):
+            credit.invoice_id.button_draft()
+        reversal.button_draft()
+        credit.invoice_id.button_draft()
+        self.assertEqual(credit.billing_status, 'draft')
+        self._assert_ledgers_hold(order)
+
+    def test_days_are_not_given_back_twice_by_reversals_of_reversals(self):
+        order, _credit, reversal = self._pause_and_reverse()
+        self._reverse(order.invoice_ids.sorted('id')[:1]).action_post()
+        with self.assertRaisesRegex(UserError, "given back twice"):
+            self._reverse(reversal).action_post()
+
+    def test_days_are_not_given_back_again_when_their_period_was_credited(self):
+        order, credit, _reversal = self._pause_and_reverse()
+        self._reverse(order.invoice_ids.sorted('id')[:1]).action_post()
+        with self.assertRaisesRegex(UserError, "given back twice"):
+            credit.action_bill_again()
+
+    def test_a_credit_is_not_reversed_when_its_days_were_charged_again(self):
+        self.monthly.pause_policy = 'credit'
+        order = self._create_order(confirm=True)
+        self._bill('2026-01-31')
+        with freeze_time('2026-02-14 10:00:00'):
+            order._pause_subscriptions()
+        with freeze_time('2026-02-21 10:00:00'):
+            order._resume_subscriptions()
+        note = order.invoice_ids.filtered(lambda move: move.move_type == 'out_refund')
+        with self.assertRaisesRegex(UserError, "paid twice from 02/21/2026"):
+            self._reverse(note).action_post()

@@ -250,8 +250,9 @@ class TestRenewal(SaleSubscriptionCommon):
         self._bill('2026-01-01')
         order._plan_closing(self.reason, date=Date.to_date('2026-01-20'))
         renewal = self._renew(order)
+        self.assertEqual(renewal._get_expected_start(), Date.to_date('2026-02-01'), "It is paid until then")
         renewal.action_confirm()
-        self.assertEqual((order.subscription_state, order.end_date), ('progress', False), "It is paid until then")
+        self.assertEqual((order.subscription_state, order.end_date), ('progress', False))
         with freeze_time('2026-02-01 10:00:00'):
             self._run_cron(LIFECYCLE_CRON)
         self.assertEqual((order | renewal).mapped('subscription_state'), ['renewed', 'progress'])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import time
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -108,8 +109,11 @@ env.cr.commit()
 print(0, flush=True)
 """
 
-# A customer who pays on the page of an invoice, with the saved method.
-CUSTOMER = WORKER.replace("env['sale.order']._cron_collect_payments()", """
+# A customer who pays on the page of an invoice, with the saved method, until the test lets go.
+CUSTOMER = WORKER.replace("time.sleep(float(os.environ.get('PAUSE', '0')))", """
+    with memory.cursor() as cursor:
+        cursor.execute('SELECT pg_advisory_lock(1)')
+""").replace("env['sale.order']._cron_collect_payments()", """
 move = env['account.move'].search([('subscription_charge_state', '=', 'waiting')], order='id', limit=1)
 token = move.invoice_line_ids.sale_line_ids.order_id.payment_token_id
 env['payment.transaction'].create({
@@ -220,12 +224,14 @@ def test_a_provider_which_hangs_holds_up_its_own_payment_only(scene: ChargeScene
 
 def test_a_customer_who_pays_at_a_provider_which_hangs_holds_up_nobody(scene: ChargeScene) -> None:
     """The invoice can be written meanwhile, and no worker charges it too."""
-    customer = scene.start_workers(1, 30.0, CUSTOMER)[0]
-    scene.await_asked()
-    scene.run("env['account.move'].search([('move_type', '=', 'out_invoice')]).ref = 'written'")
-    scene.finish(scene.start()[0])
-    assert customer.poll() is None, "Nobody waits for what the customer waits for"
-    assert scene.select("SELECT max(asked), count(*) FROM provider_memory") == [(1, CONTRACTS)]
+    with closing(scene.database.connect()) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_lock(1)")
+        customer = scene.start_workers(1, 0.0, CUSTOMER)[0]
+        scene.await_asked()
+        scene.run("env['account.move'].search([('move_type', '=', 'out_invoice')]).ref = 'written'")
+        scene.finish(scene.start()[0])
+        assert customer.poll() is None, "Nobody waits for what the customer waits for"
+        assert scene.select("SELECT max(asked), count(*) FROM provider_memory") == [(1, CONTRACTS)]
     scene.finish(customer)
     scene.finish_all()
     scene.assert_money_is_right()
