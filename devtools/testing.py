@@ -29,7 +29,7 @@ def _names_a_path(argument: str) -> bool:
 
 
 def test(arguments: list[str], *, long: bool = False, only: list[str] | None = None) -> int:
-    """Run the tests: on as many cores as there are, files which are named in one process unless pytest's `-n` says else.
+    """Run the tests: on as many cores as there are, named files in one process unless pytest's `-n` says else.
 
     :param arguments: what goes to pytest; all tests where no path is among it
     :param long: run the long tests as well

@@ -134,8 +134,8 @@ class AccountMove(models.Model):
     def _post(self, soft=True):
         """Override of `account` to book in the billing ledger what a reviewed draft really bills.
 
-        :raise UserError: when a credit note gives back what the ledger gave back already, or days would be paid or given
-            back twice
+        :raise UserError: when a credit note gives back what the ledger gave back already, or days would be paid or
+            given back twice
         """
         self._check_given_back()
         posted = super()._post(soft=soft)

@@ -223,7 +223,7 @@ class SubscriptionAmendmentMixin(models.AbstractModel):
         for amendment in self._get_missed_changes(day):
             amendment.effective_date = day
             amendment._message_log(body=self.env._(
-                "This change didn't take effect before %(name)s stopped. It takes effect on %(day)s, when that goes on.",
+                "This change didn't take effect before %(name)s stopped. It does on %(day)s, when that goes on.",
                 name=self.name, day=format_date(self.env, day)))
 
     def _get_amendment_conflicts(self):

@@ -207,7 +207,7 @@ class TestCredit(SaleSubscriptionCommon):
         order, _credit, reversal = self._pause_and_reverse()
         invoice = order.invoice_ids.sorted('id')[:1]
         self._reverse(invoice).action_post()
-        with self.assertRaisesRegex(UserError, "given back twice"):
+        with self.assertRaisesRegex(UserError, "given back twice"), self.env.cr.savepoint():
             reversal.button_draft()
 
     def test_an_invoice_counts_again_when_its_credit_note_is_reversed(self):
@@ -229,9 +229,9 @@ class TestCredit(SaleSubscriptionCommon):
         self._bill('2026-01-31')
         second = order.invoice_ids.filtered(lambda move: move.move_type == 'out_invoice').sorted('id')[-1:]
         reversal = self._reverse(refund)
-        with self.assertRaisesRegex(UserError, f"billed by {second.name} .*since"):
+        with self.assertRaisesRegex(UserError, f"billed by {second.name} .*since"), self.env.cr.savepoint():
             reversal.action_post()
-        with self.assertRaisesRegex(UserError, f"billed by {second.name} .*since"):
+        with self.assertRaisesRegex(UserError, f"billed by {second.name} .*since"), self.env.cr.savepoint():
             refund.button_draft()
         self._reverse(second).action_post()
         reversal.action_post()
@@ -257,7 +257,7 @@ class TestCredit(SaleSubscriptionCommon):
 
     def test_a_document_which_is_reversed_is_not_undone_before_its_reversal(self):
         order, credit, reversal = self._pause_and_reverse()
-        with self.assertRaisesRegex(UserError, f"is reversed by {reversal.name}"):
+        with self.assertRaisesRegex(UserError, f"is reversed by {reversal.name}"), self.env.cr.savepoint():
             credit.invoice_id.button_draft()
         reversal.button_draft()
         credit.invoice_id.button_draft()
@@ -267,13 +267,13 @@ class TestCredit(SaleSubscriptionCommon):
     def test_days_are_not_given_back_twice_by_reversals_of_reversals(self):
         order, _credit, reversal = self._pause_and_reverse()
         self._reverse(order.invoice_ids.sorted('id')[:1]).action_post()
-        with self.assertRaisesRegex(UserError, "given back twice"):
+        with self.assertRaisesRegex(UserError, "given back twice"), self.env.cr.savepoint():
             self._reverse(reversal).action_post()
 
     def test_days_are_not_given_back_again_when_their_period_was_credited(self):
         order, credit, _reversal = self._pause_and_reverse()
         self._reverse(order.invoice_ids.sorted('id')[:1]).action_post()
-        with self.assertRaisesRegex(UserError, "given back twice"):
+        with self.assertRaisesRegex(UserError, "given back twice"), self.env.cr.savepoint():
             credit.action_bill_again()
 
     def test_a_credit_is_not_reversed_when_its_days_were_charged_again(self):
@@ -285,5 +285,5 @@ class TestCredit(SaleSubscriptionCommon):
         with freeze_time('2026-02-21 10:00:00'):
             order._resume_subscriptions()
         note = order.invoice_ids.filtered(lambda move: move.move_type == 'out_refund')
-        with self.assertRaisesRegex(UserError, "paid twice from 02/21/2026"):
+        with self.assertRaisesRegex(UserError, "paid twice from 02/21/2026"), self.env.cr.savepoint():
             self._reverse(note).action_post()

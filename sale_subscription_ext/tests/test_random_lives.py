@@ -1,3 +1,4 @@
+from contextlib import contextmanager
 from unittest.mock import patch
 
 from hypothesis.stateful import run_state_machine_as_test
@@ -37,6 +38,14 @@ class TestRandomLives(SaleSubscriptionCommon):
                 life.ledgers_hold()
             life.find_a_way_out()
 
+    @contextmanager
+    def _let_everything_be_credited(self):
+        with (
+            patch.object(type(self.env['account.move']), '_check_given_back', lambda moves: None),
+            patch.object(type(self.env['sale.order.line']), '_check_days_paid_once', lambda lines: None),
+        ):
+            yield
+
     def test_ledgers_invoices_and_mrr_agree_whatever_happens_to_a_contract(self):
         """Trials, terms, changes, switches, options, pauses, renewals, hand-overs, indexations, credit notes."""
         machine = type('PlayedLife', (Life,), {'case': self})
@@ -56,8 +65,7 @@ class TestRandomLives(SaleSubscriptionCommon):
             ((later, removal, later), {}, patch.object(order, '_is_money_given_back', lambda order: False)),
             ((later, removal, later), {'downgrade_policy': 'no_credit'},
              patch.object(order, '_is_money_given_back', lambda order: True)),
-            ((later, removal, credit), {}, patch.object(
-                type(self.env['account.move']), '_check_given_back', lambda moves: None)),
+            ((later, removal, credit), {}, self._let_everything_be_credited()),
         ):
             with self.subTest(steps=steps, policies=policies):
                 self._play(*steps, **policies)
