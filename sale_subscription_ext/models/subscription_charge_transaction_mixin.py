@@ -75,7 +75,9 @@ class SubscriptionChargeTransactionMixin(models.AbstractModel):
         :return: those which are pending from now on
         :rtype: payment.transaction
         """
-        self.filtered(lambda tx: tx.state == 'pending').state_message = state_message
+        asked_again = self.filtered(lambda tx: tx.state == 'pending' or (
+            tx.state == 'draft' and tx.subscription_settled_state == 'unknown'))
+        asked_again.write({'state': 'pending', 'state_message': state_message})  # people know of it already
         return self.filtered(lambda tx: tx.state == 'draft')._set_pending(state_message=state_message)
 
     @api.model
@@ -234,6 +236,7 @@ class SubscriptionChargeTransactionMixin(models.AbstractModel):
     def _send_again(self):
         """Send a payment again which brought no answer, under the idempotency key it was sent with."""
         self.ensure_one()
+        self.state = 'draft'  # where it stays, the provider waits for the customer
         try:
             self._send_payment_request()
         except ValidationError as error:

@@ -71,6 +71,19 @@ def test_a_payment_which_the_customer_must_confirm_fails_and_may_succeed_late(ch
     assert not find_wrong(get_money(charge_scene, order), is_paid=True)
 
 
+def test_a_second_answer_which_wants_the_customer_fails_and_may_succeed_late(charge_scene: ChargeScene) -> None:
+    """The first request is lost, the same one sent again waits for the customer at the provider."""
+    order, customer = charge_one(charge_scene, "Confirm again", faults.lose_request, faults.wait_for_customer)
+    assert get_money(charge_scene, order)["state"] == "unknown"
+    charge_scene.collect_until_quiet()
+    money = get_money(charge_scene, order)
+    assert (money["state"], money["tx"]) == ("failed", ["error"])
+    event = charge_scene.proxy.mailbox.wait_for("payment_intent.succeeded", customer)
+    charge_scene.proxy.mailbox.deliver(event)
+    charge_scene.collect(minutes=4 * ASK_AGAIN)
+    assert not find_wrong(get_money(charge_scene, order), is_paid=True)
+
+
 def test_a_customer_who_moves_in_between_isnt_charged_twice(charge_scene: ChargeScene) -> None:
     """The same key with another address is refused by the provider: that says nothing of the first request."""
     order, customer = charge_one(charge_scene, "Moved", faults.lose_answer)
