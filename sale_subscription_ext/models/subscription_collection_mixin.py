@@ -17,7 +17,7 @@ _logger = logging.getLogger(__name__)
 # Which state a contract shows where its invoices are in several: the worst comes first.
 CHARGE_STATE_OF_ORDER = [
     ('unknown', {'unknown'}),
-    ('failed', {'failed', 'refused'}),
+    ('failed', {'failed', 'refused', 'done'}),  # paid, and open all the same: the money went back
     ('pending', {'sent'}),
     ('waiting', {'waiting'}),
 ]
@@ -78,16 +78,20 @@ class SubscriptionCollectionMixin(models.AbstractModel):
             order.token_partner_ids = order._get_token_partners()
 
     @api.depends(
-        'order_line.invoice_lines.move_id.subscription_charge_state', 'order_line.invoice_lines.move_id.payment_state')
+        'order_line.invoice_lines.move_id.subscription_charge_state', 'order_line.invoice_lines.move_id.payment_state',
+        'order_line.invoice_lines.move_id.state')
     def _compute_charge_state(self):
         for order in self:
-            moves = order.order_line.invoice_lines.move_id.filtered('subscription_charge_state')
-            # A charge without an answer is open, whatever else has paid the invoice.
+            moves = order.order_line.invoice_lines.move_id.filtered(lambda move: move.move_type == 'out_invoice')
+            kept = moves.filtered(lambda move: move.state != 'cancel')
+            unpaid = kept.filtered(lambda move: move.payment_state in ('not_paid', 'partial', 'blocked'))
+            # A charge without an answer is open, whatever else has paid the invoice; a disputed invoice is left alone.
             states = {
-                move.subscription_charge_state for move in moves
-                if move.subscription_charge_state == 'unknown' or move.payment_state in ('not_paid', 'partial')}
+                move.subscription_charge_state for move in moves if move.subscription_charge_state == 'unknown'
+                or (move in unpaid and move.payment_state != 'blocked')}
+            is_paid = not unpaid and any(kept.mapped('subscription_charge_state'))
             order.charge_state = next(
-                (state for state, of_moves in CHARGE_STATE_OF_ORDER if states & of_moves), 'paid' if moves else 'none')
+                (state for state, of_moves in CHARGE_STATE_OF_ORDER if states & of_moves), 'paid' if is_paid else 'none')
 
     def _compute_payment_count(self):
         for order in self:
