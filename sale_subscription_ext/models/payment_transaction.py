@@ -97,6 +97,7 @@ class PaymentTransaction(models.Model):
         whatever is linked before. Invoices and contracts learn what became of their charge.
         """
         result = super()._post_process()
+        self._book_captures()
         self._settle_charges()
         self._keep_recovered_methods()
         self._keep_saved_methods()

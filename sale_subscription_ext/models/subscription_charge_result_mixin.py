@@ -197,7 +197,7 @@ class SubscriptionChargeResultMixin(models.AbstractModel):
         transaction = transaction.sudo()  # who reads of it has no right on payments
         return {
             'amount': format_amount(
-                self.env, transaction.amount or self._get_charge_amount(), self.currency_id),
+                self.env, transaction._get_captured_amount() or self._get_charge_amount(), self.currency_id),
             'invoice': self._get_charge_label(),
             'method': transaction.token_id.display_name or self.env._("the payment method"),
             # The host says first that the provider said no.

@@ -292,6 +292,23 @@ class SubscriptionChargeTransactionMixin(models.AbstractModel):
             {'subscription_booking_error': message, 'subscription_charge_message': message})
         self.env['ir.cron']._commit_progress()
 
+    def _book_captures(self):
+        """Book the parts in which authorized charges were captured, before their invoices are told of the whole: what
+        isn't booked would be charged again.
+        """
+        captures = self.filtered('subscription_invoice_id').child_transaction_ids
+        for capture in captures.filtered(
+                lambda tx: tx.operation != 'refund' and tx.state == 'done' and not tx.is_post_processed):
+            capture._post_process()
+
+    def _get_captured_amount(self):
+        """Return which amount a payment brought: less than it was authorized for where the rest was voided.
+
+        :rtype: float
+        """
+        captures = self.child_transaction_ids.filtered(lambda tx: tx.operation != 'refund' and tx.state == 'done')
+        return sum(captures.mapped('amount')) if captures else self.amount
+
     def _settle_charges(self):
         """Tell invoices what became of their charges; what they know already changes nothing."""
         for tx in self.filtered('subscription_invoice_id'):

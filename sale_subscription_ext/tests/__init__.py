@@ -44,6 +44,7 @@ from . import test_taxes
 from . import test_tour
 from . import test_charge
 from . import test_charge_answers
+from . import test_charge_captures
 from . import test_prepaid
 from . import test_payments_to_resolve
 from . import test_collection_mails
