@@ -240,8 +240,8 @@ class SubscriptionChargeMixin(models.AbstractModel):
         if not self._get_subscriptions().filtered(lambda order: order.collection_mode in ('charge', 'prepaid')):
             self.subscription_charge_state = False  # the mode was changed
             return nothing
-        if self._get_open_transactions():
-            return nothing  # somebody pays; looked at again by the next cron
+        if self.payment_state == 'blocked' or self._get_open_transactions():
+            return nothing  # disputed, or somebody pays; looked at again by the next cron
         if self.state == 'posted':
             self._reconcile_subscription_credits()
         if not self._is_charge_open():

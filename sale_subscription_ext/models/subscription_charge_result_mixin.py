@@ -125,20 +125,28 @@ class SubscriptionChargeResultMixin(models.AbstractModel):
 
     @api.model
     def _lock_next_returned(self, last_id):
-        """Lock the next charged invoice whose money went back.
+        """Lock the next invoice whose money went back: a charged one, or one of a charged contract which the customer
+        had paid otherwise, as the first one.
 
         :param int last_id: the last one which was looked at
         :rtype: account.move
         """
-        query = self._search(Domain([
-            ('id', '>', last_id), ('subscription_charge_state', '=', 'done'), ('state', '=', 'posted'),
+        charged_contract = Domain('invoice_line_ids.sale_line_ids.order_id', 'any', [('collection_mode', '=', 'charge')])
+        was_paid = Domain('subscription_charge_state', '=', 'done') | (
+            Domain('subscription_charge_state', '=', False) & Domain('subscription_paid_date', '!=', False)
+            & charged_contract)
+        query = self._search(was_paid & Domain([
+            ('id', '>', last_id), ('move_type', '=', 'out_invoice'), ('state', '=', 'posted'),
             ('payment_state', 'in', ('not_paid', 'partial')), ('amount_residual', '>', 0),
         ]), order='id', limit=1)
         rows = self.env.execute_query(SQL("%s FOR NO KEY UPDATE OF account_move SKIP LOCKED", query.select()))
         return self.browse(row[0] for row in rows)
 
     def _note_returned_payment(self):
-        """Take note that money of an invoice went back. Nobody is charged again by itself for it."""
+        """Take note that money of an invoice went back. Nobody is charged again by itself for it.
+
+        Dunning extends it; call super.
+        """
         self.ensure_one()
         self.subscription_charge_state = 'failed'
         self._log_on_subscriptions(self.env._(

@@ -315,12 +315,15 @@ class SubscriptionChargeTransactionMixin(models.AbstractModel):
             state = 'unknown' if tx.state == 'pending' and tx.subscription_no_answer else tx.state
             if tx.state == 'draft' or tx.subscription_settled_state == state:
                 continue
+            was_done = tx.subscription_settled_state == 'done'
             tx.subscription_settled_state = state
             invoice = tx.subscription_invoice_id
             if invoice.subscription_booking_error:
                 invoice.subscription_booking_error = False
             if state == 'done':
                 invoice._handle_charge_success(tx)
+            elif was_done:
+                self.env['sale.order']._trigger_collection()  # which notices all money that went back
             elif tx.operation != 'offline' and state in ('error', 'cancel'):
                 invoice._handle_payment_given_up()
             elif state == 'error':
