@@ -131,10 +131,9 @@ class SubscriptionChargeResultMixin(models.AbstractModel):
         :param int last_id: the last one which was looked at
         :rtype: account.move
         """
-        charged_contract = Domain('invoice_line_ids.sale_line_ids.order_id', 'any', [('collection_mode', '=', 'charge')])
-        was_paid = Domain('subscription_charge_state', '=', 'done') | (
-            Domain('subscription_charge_state', '=', False) & Domain('subscription_paid_date', '!=', False)
-            & charged_contract)
+        was_paid = Domain('subscription_charge_state', '=', 'done') | Domain([
+            ('subscription_charge_state', '=', False), ('subscription_paid_date', '!=', False),
+            ('invoice_line_ids.sale_line_ids.order_id', 'any', [('collection_mode', '=', 'charge')])])
         query = self._search(was_paid & Domain([
             ('id', '>', last_id), ('move_type', '=', 'out_invoice'), ('state', '=', 'posted'),
             ('payment_state', 'in', ('not_paid', 'partial')), ('amount_residual', '>', 0),
@@ -205,12 +204,14 @@ class SubscriptionChargeResultMixin(models.AbstractModel):
         transaction = transaction.sudo()  # who reads of it has no right on payments
         return {
             'amount': format_amount(
-                self.env, transaction._get_captured_amount() or self._get_charge_amount(), self.currency_id),
+                self.env, abs(transaction._get_captured_amount()) or self._get_charge_amount(), self.currency_id),
             'invoice': self._get_charge_label(),
             'method': transaction.token_id.display_name or self.env._("the payment method"),
             # The host says first that the provider said no.
             'message': (transaction.state_message or '').rpartition('\n')[2],
             'date': format_date(self.env, self.subscription_charge_date),
+            'reference': transaction.reference,
+            'provider': transaction.provider_id.name,
         }
 
     def _log_on_subscriptions(self, message, reason=None):

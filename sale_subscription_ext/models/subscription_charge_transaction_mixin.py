@@ -42,13 +42,13 @@ class SubscriptionChargeTransactionMixin(models.AbstractModel):
 
     # === BUSINESS METHODS - ANSWERS === #
 
-    def _is_asked_again(self):
-        """Return whether a payment which got no answer is kept open and asked about again.
+    def _is_kept_open(self):
+        """Return whether a payment which got no answer is kept open until somebody knows what became of it.
 
         :rtype: bool
         """
         self.ensure_one()
-        return bool(self.subscription_invoice_id)
+        return bool(self.subscription_invoice_id) or self._is_wanted_refund()
 
     def _note_answer(self, error=None):
         """Remember whether the provider answered, and whether it said never to try again.
@@ -56,7 +56,7 @@ class SubscriptionChargeTransactionMixin(models.AbstractModel):
         :param Exception error: what the request ended with
         """
         self.ensure_one()
-        if not self._is_asked_again():
+        if not self._is_kept_open():
             return
         response = getattr(error and error.__context__, 'response', None)
         # Asked again, whatever isn't about the payment itself, such as a key which was changed meanwhile, says nothing
@@ -218,18 +218,8 @@ class SubscriptionChargeTransactionMixin(models.AbstractModel):
                 raise
             self._set_error(str(error))
             return
-        try:
-            with self.env.cr.savepoint():
-                if self.state == 'draft' and not self.subscription_no_answer:
-                    self._charge_with_token()
-                else:
-                    self._send_again()
-        except DATABASE_ERRORS:
-            raise
-        except Exception:  # whatever it is, the money may have been taken
-            _logger.warning("The answer for payment %s was not understood", self.reference, exc_info=True)
-            self.subscription_no_answer = True
-            self._set_unanswered(self.env._("The answer of the payment provider was not understood."))
+        is_new = self.state == 'draft' and not self.subscription_no_answer
+        self._ask_for(self._charge_with_token if is_new else self._send_again)
         if self.state == 'draft':
             self._set_error(self.env._("The provider asks the customer to confirm this payment."))
 
@@ -237,10 +227,26 @@ class SubscriptionChargeTransactionMixin(models.AbstractModel):
         """Send a payment again which brought no answer, under the idempotency key it was sent with."""
         self.ensure_one()
         self.state = 'draft'  # where it stays, the provider waits for the customer
+        self._send_payment_request()
+
+    def _ask_for(self, request):
+        """Send a request about a payment, whatever comes of it: a “no” fails it, what isn't understood leaves it open.
+
+        :param request: called without parameters
+        """
+        self.ensure_one()
         try:
-            self._send_payment_request()
-        except ValidationError as error:
-            self._set_error(str(error))
+            with self.env.cr.savepoint():
+                try:
+                    request()
+                except ValidationError as error:
+                    self._set_error(str(error))
+        except DATABASE_ERRORS:
+            raise
+        except Exception:  # whatever it is, money may have moved
+            _logger.warning("The answer for payment %s was not understood", self.reference, exc_info=True)
+            self.subscription_no_answer = True
+            self._set_unanswered(self.env._("The answer of the payment provider was not understood."))
 
     def _get_stop_reason(self):
         """Return why a payment which isn't sent yet must not be sent any more.
@@ -312,8 +318,8 @@ class SubscriptionChargeTransactionMixin(models.AbstractModel):
     def _settle_charges(self):
         """Tell invoices what became of their charges; what they know already changes nothing."""
         for tx in self.filtered('subscription_invoice_id'):
-            state = 'unknown' if tx.state == 'pending' and tx.subscription_no_answer else tx.state
-            if tx.state == 'draft' or tx.subscription_settled_state == state:
+            state = tx._get_unsettled_state()
+            if not state:
                 continue
             was_done = tx.subscription_settled_state == 'done'
             tx.subscription_settled_state = state
@@ -332,6 +338,16 @@ class SubscriptionChargeTransactionMixin(models.AbstractModel):
                 invoice._handle_charge_stopped(tx)
             else:
                 invoice._handle_charge_pending(tx)
+
+    def _get_unsettled_state(self):
+        """Return the state of a payment, where it has one which its invoice doesn't know of.
+
+        :return: `unknown` for one which got no answer
+        :rtype: str|None
+        """
+        self.ensure_one()
+        state = 'unknown' if self.state == 'pending' and self.subscription_no_answer else self.state
+        return None if state in ('draft', self.subscription_settled_state) else state
 
     # === BUSINESS METHODS - CRON === #
 
@@ -357,13 +373,13 @@ class SubscriptionChargeTransactionMixin(models.AbstractModel):
 
     @api.model
     def _get_left_behind_domain(self):
-        """Return the domain of payments of which nobody knows whether they were sent: who was at it is gone, and
-        their provider can't be asked again.
+        """Return the domain of payments and refunds of which nobody knows whether they were sent: who was at it is
+        gone, and their provider can't be asked again.
 
         :rtype: Domain
         """
         return Domain([
-            ('subscription_invoice_id', '!=', False), ('state', '=', 'draft'),
+            ('state', '=', 'draft'),
             ('subscription_sent_date', '<=', fields.Datetime.now() - timedelta(minutes=const.ASK_AGAIN_MINUTES)),
         ]) & ~self._get_repeatable_domain()
 

@@ -90,8 +90,8 @@ class SubscriptionCollectionMixin(models.AbstractModel):
                 move.subscription_charge_state for move in moves if move.subscription_charge_state == 'unknown'
                 or (move in unpaid and move.payment_state != 'blocked')}
             is_paid = not unpaid and any(kept.mapped('subscription_charge_state'))
-            order.charge_state = next(
-                (state for state, of_moves in CHARGE_STATE_OF_ORDER if states & of_moves), 'paid' if is_paid else 'none')
+            order.charge_state = next((
+                state for state, of_moves in CHARGE_STATE_OF_ORDER if states & of_moves), 'paid' if is_paid else 'none')
 
     def _compute_payment_count(self):
         for order in self:

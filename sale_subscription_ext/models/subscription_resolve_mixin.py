@@ -64,7 +64,7 @@ class SubscriptionResolveMixin(models.AbstractModel):
         return self._get_done_notification(self.env._("The provider is asked in a moment."))
 
     def action_confirm_charged(self):
-        """Book payments which brought no answer and which a person has found at the provider.
+        """Book payments and refunds which brought no answer and which a person has found at the provider.
 
         :raise UserError: when no payment is waiting for an answer
         """
@@ -76,7 +76,7 @@ class SubscriptionResolveMixin(models.AbstractModel):
             payment._post_process()
 
     def action_confirm_not_charged(self):
-        """Give up payments which brought no answer and which a person has not found at the provider.
+        """Give up payments and refunds which brought no answer and which a person has not found at the provider.
 
         :raise UserError: when no payment is waiting for an answer
         """
@@ -137,14 +137,14 @@ class SubscriptionResolveMixin(models.AbstractModel):
     # === TOOLING === #
 
     def _get_unanswered_payment(self):
-        """Return the payment of the invoice which brought no answer.
+        """Return the payment of the invoice, or the refund of the credit note, which brought no answer.
 
         :rtype: payment.transaction
         :raise UserError: when there is none
         """
         self.ensure_one()
         payment = self.transaction_ids.filtered(
-            lambda tx: tx.subscription_invoice_id and tx.state == 'pending' and tx.subscription_no_answer)[:1]
+            lambda tx: tx.state == 'pending' and tx.subscription_no_answer)[:1]
         if not payment:
             raise UserError(self.env._(
                 "%(invoice)s: no payment waits for an answer. Reload the page.", invoice=self._get_charge_label()))

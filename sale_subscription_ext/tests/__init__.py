@@ -52,6 +52,7 @@ from . import test_dunning
 from . import test_dunning_calendar
 from . import test_dunning_mail
 from . import test_recovery_link
+from . import test_refund
 from . import test_returned_payments
 from . import test_unpaid_closing
 from . import test_saving

@@ -34,6 +34,10 @@ class TestChargeCaptures(SubscriptionChargeCommon):
             tx._post_process()
         self._collect()
 
+    def _assert_paid(self):
+        self.assertEqual(
+            (self.charge.state, self.move.payment_state, self.order.charge_state), ('done', 'paid', 'paid'))
+
     def test_an_authorized_charge_is_under_way(self):
         self._collect()
         self.assertEqual((self.charge.state, self.order.charge_state), ('authorized', 'pending'))
@@ -41,7 +45,7 @@ class TestChargeCaptures(SubscriptionChargeCommon):
 
     def test_what_is_captured_whole_is_booked_before_anything_is_charged(self):
         self._collect_and_book(self._capture(30.0))
-        self.assertEqual((self.charge.state, self.move.payment_state, self.order.charge_state), ('done', 'paid', 'paid'))
+        self._assert_paid()
         self.assertEqual(len(self.requests), 1)
 
     def test_the_rest_of_a_partial_capture_is_not_charged_while_it_may_be_captured(self):
@@ -49,7 +53,7 @@ class TestChargeCaptures(SubscriptionChargeCommon):
         self.assertEqual((self.charge.state, self.move.amount_residual), ('authorized', 20.0))
         self.assertEqual((len(self.requests), self.order.charge_state), (1, 'pending'))
         self._collect_and_book(self._capture(20.0))
-        self.assertEqual((self.charge.state, self.move.payment_state, self.order.charge_state), ('done', 'paid', 'paid'))
+        self._assert_paid()
         self.assertEqual(len(self.requests), 1)
 
     def test_the_rest_which_was_voided_is_charged_anew(self):

@@ -128,3 +128,37 @@ result = env['account.payment'].search([
 ]).mapped('amount')
 """, order_id=order)
     assert refunds == [30.0]
+
+
+CLOSE_WITH_REFUND = """
+order = env['sale.order'].browse(order_id)
+reason = env['subscription.close.reason'].search([], limit=1)
+order._close_subscriptions(reason, date=order.start_date, money='refund')
+env['account.move']._refund_wanted()
+"""
+READ_REFUND = """
+invoices = env['sale.order'].browse(order_id).invoice_ids
+credit = invoices.filtered(lambda move: move.move_type == 'out_refund')
+result = {
+    'state': credit.subscription_refund_state, 'tx': credit.transaction_ids.mapped('state'),
+    'open': credit.amount_residual, 'refunds': len(invoices.transaction_ids.child_transaction_ids),
+    'left': round(100 * (sum((invoices - credit).mapped('amount_total')) - credit.amount_total))}
+"""
+
+
+def test_a_refund_whose_answer_is_lost_is_booked_once_by_its_event(charge_scene: ChargeScene) -> None:
+    """The money went back: nobody sends it again, and the event tells of the very refund which got no answer."""
+    order, customer = charge_one(charge_scene, "Closed")
+    [charge] = charge_scene.provider.get_charges(customer)
+    charge_scene.proxy.plan(charge["payment_intent"], faults.lose_answer)
+    charge_scene.shell.run(CLOSE_WITH_REFUND, order_id=order)
+    refund = charge_scene.shell.run(READ_REFUND, order_id=order)
+    assert (refund["state"], refund["tx"]) == ("unknown", ["pending"])
+    charge_scene.shell.run("env['account.move']._refund_wanted()")
+    charge_scene.collect_until_quiet()
+    assert charge_scene.provider.get_taken(customer) == refund["left"], "Sent once"
+    for _time in range(2):
+        charge_scene.proxy.mailbox.deliver(charge_scene.proxy.make_refund_event(charge["id"]))
+        charge_scene.shell.run("env.ref('payment.cron_post_process_payment_tx').method_direct_trigger()")
+    refund = charge_scene.shell.run(READ_REFUND, order_id=order)
+    assert (refund["state"], refund["tx"], refund["open"], refund["refunds"]) == ("sent", ["done"], 0.0, 1)
