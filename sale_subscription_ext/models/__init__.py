@@ -74,6 +74,7 @@ from . import payment_provider
 from . import subscription_charge_transaction_mixin
 from . import subscription_saving_transaction_mixin
 from . import subscription_refund_transaction_mixin
+from . import subscription_left_transaction_mixin
 from . import subscription_price_mixin
 from . import subscription_selection_mixin
 # Extensions of the host.

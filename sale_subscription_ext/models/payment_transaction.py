@@ -10,6 +10,7 @@ class PaymentTransaction(models.Model):
     _inherit = [
         'payment.transaction', 'subscription.charge.transaction.mixin', 'subscription.recovery.transaction.mixin',
         'subscription.saving.transaction.mixin', 'subscription.refund.transaction.mixin',
+        'subscription.left.transaction.mixin',
     ]
 
     _one_open_charge = models.UniqueIndex(

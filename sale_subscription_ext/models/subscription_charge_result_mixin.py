@@ -75,7 +75,10 @@ class SubscriptionChargeResultMixin(models.AbstractModel):
         self.ensure_one()
         self.subscription_charge_state = 'unknown' if transaction.subscription_no_answer else 'sent'
         terms = self._get_charge_terms(transaction)
-        if transaction.subscription_no_answer:
+        if not transaction.subscription_no_answer:
+            self._log_on_subscriptions(self.env._(
+                "%(amount)s of %(invoice)s are on their way from %(method)s.", **terms))
+        elif transaction._is_repeatable():
             self.env['sale.order']._trigger_collection(
                 fields.Datetime.now() + timedelta(minutes=const.ASK_AGAIN_MINUTES))
             self._log_on_subscriptions(self.env._(
@@ -84,7 +87,9 @@ class SubscriptionChargeResultMixin(models.AbstractModel):
                 self.env._("The provider did not answer. It is asked again by itself; nothing is charged twice."))
         else:
             self._log_on_subscriptions(self.env._(
-                "%(amount)s of %(invoice)s are on their way from %(method)s.", **terms))
+                "The payment provider was asked for %(amount)s of %(invoice)s and did not say what became of it."
+                " %(message)s Look up payment %(reference)s in your account at %(provider)s, then press It Was Charged"
+                " or It Was Not Charged in Payments to Resolve.", **terms))
 
     def _handle_charge_stopped(self, transaction):
         """Take note that a charge was stopped before it brought money; what is still open is charged anew.

@@ -196,18 +196,6 @@ class SubscriptionChargeTransactionMixin(models.AbstractModel):
         self.env['ir.cron']._commit_progress()
         self._settle_committed()
 
-    def _leave_to_person(self, reason=None):
-        """Leave a locked payment to a person of which nobody can know what became.
-
-        :param str reason: why, where it is known
-        """
-        self.ensure_one()
-        self.with_context(sale_subscription_ext_charging=True)._set_unanswered(
-            reason or self.env._("The payment was interrupted. Nobody knows whether the provider was asked."))
-        self.subscription_no_answer = True
-        self.env['ir.cron']._commit_progress()
-        self._settle_committed()
-
     def _ask_provider(self):
         """Send a payment to its provider, the same again where it was sent before."""
         self.ensure_one()
@@ -224,10 +212,23 @@ class SubscriptionChargeTransactionMixin(models.AbstractModel):
             self._set_error(self.env._("The provider asks the customer to confirm this payment."))
 
     def _send_again(self):
-        """Send a payment again which brought no answer, under the idempotency key it was sent with."""
+        """Ask again about a payment which brought no answer, or send it again under the idempotency key it was sent
+        with.
+        """
         self.ensure_one()
         self.state = 'draft'  # where it stays, the provider waits for the customer
-        self._send_payment_request()
+        if self._is_status_known():
+            self._send_status_request()
+        else:
+            self._send_payment_request()
+
+    def _look_up(self):
+        """Ask the provider what became of a payment which is left to a person. What it is still at stays so."""
+        self.ensure_one()
+        self.with_context(sale_subscription_ext_charging=True)._ask_provider()
+        if self.state == 'pending':
+            self.subscription_no_answer = True
+        self._post_process()
 
     def _ask_for(self, request):
         """Send a request about a payment, whatever comes of it: a “no” fails it, what isn't understood leaves it open.
@@ -370,18 +371,6 @@ class SubscriptionChargeTransactionMixin(models.AbstractModel):
                 ('provider_id', 'in', same.ids), ('subscription_charge_time', '>', now - timedelta(hours=hours))])
             for hours, same in providers.grouped(lambda provider: provider._get_repeatable_hours()).items() if hours
         )
-
-    @api.model
-    def _get_left_behind_domain(self):
-        """Return the domain of payments and refunds of which nobody knows whether they were sent: who was at it is
-        gone, and their provider can't be asked again.
-
-        :rtype: Domain
-        """
-        return Domain([
-            ('state', '=', 'draft'),
-            ('subscription_sent_date', '<=', fields.Datetime.now() - timedelta(minutes=const.ASK_AGAIN_MINUTES)),
-        ]) & ~self._get_repeatable_domain()
 
     @api.model
     def _lock_next(self, domain, last_id):

@@ -319,7 +319,7 @@ class SubscriptionCollectionMixin(models.AbstractModel):
     @api.model
     def _ask_about_charges(self):
         """Ask providers again what became of payments which brought no answer, and leave to a person what no
-        provider can be asked.
+        provider can be asked, or hasn't decided for too long.
 
         :return: whether time is left
         :rtype: bool
@@ -329,7 +329,7 @@ class SubscriptionCollectionMixin(models.AbstractModel):
             lambda last_id: Transaction._lock_next(Transaction._get_repeatable_domain(), last_id),
             lambda tx: tx._ask_again(),
         ) and self._run_one_by_one(
-            lambda last_id: Transaction._lock_next(Transaction._get_left_behind_domain(), last_id),
+            lambda last_id: Transaction._lock_next(Transaction._get_left_domain(), last_id),
             lambda tx: tx._leave_to_person(),
         )
 

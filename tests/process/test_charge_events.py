@@ -162,3 +162,17 @@ def test_a_refund_whose_answer_is_lost_is_booked_once_by_its_event(charge_scene:
         charge_scene.shell.run("env.ref('payment.cron_post_process_payment_tx').method_direct_trigger()")
     refund = charge_scene.shell.run(READ_REFUND, order_id=order)
     assert (refund["state"], refund["tx"], refund["open"], refund["refunds"]) == ("sent", ["done"], 0.0, 1)
+
+
+def test_a_bank_which_never_decides_is_listed_and_the_provider_asked_what_became_of_it(
+    charge_scene: ChargeScene,
+) -> None:
+    """After two weeks without an event a person presses a button: the intent is looked up, and nothing sent again."""
+    order, customer = charge_one(charge_scene, "For ever", faults.say_processing)
+    charge_scene.collect(minutes=13 * DAY)
+    assert get_money(charge_scene, order)["state"] == "pending"
+    charge_scene.collect(minutes=15 * DAY)
+    assert get_money(charge_scene, order)["state"] == "unknown"
+    charge_scene.shell.run("env['sale.order'].browse(order_id).invoice_ids.action_ask_provider()", order_id=order)
+    assert len(charge_scene.proxy.get_charge_requests(customer)) == 1
+    assert not find_wrong(get_money(charge_scene, order), is_paid=True)
