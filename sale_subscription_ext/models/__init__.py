@@ -37,6 +37,7 @@ from . import subscription_option_mixin
 from . import subscription_document_mixin
 from . import subscription_mail_mixin
 from . import subscription_refund_mixin
+from . import subscription_kept_payment_mixin
 from . import subscription_notice_mixin
 from . import subscription_setup_mixin
 from . import subscription_batch_mixin

@@ -9,7 +9,7 @@ class AccountMove(models.Model):
         'account.move', 'subscription.move.batch.mixin', 'subscription.move.post.mixin', 'subscription.refund.mixin',
         'subscription.dunning.mixin', 'subscription.unpaid.mixin', 'subscription.unpaid.closing.mixin',
         'subscription.charge.mixin', 'subscription.charge.result.mixin', 'subscription.resolve.mixin',
-        'subscription.batch.mixin',
+        'subscription.batch.mixin', 'subscription.kept.payment.mixin',
     ]
 
     # Whose money is still to come: few of all invoices, looked through by each collection.
@@ -147,6 +147,7 @@ class AccountMove(models.Model):
         posted.invoice_line_ids.sudo().subscription_period_ids._update_from_invoice_lines()
         posted._get_credited_subscription_periods()._update_credited()
         if not self._is_set_wise():
+            posted.sudo()._reconcile_kept_payments()  # whoever confirms invoices
             posted._mail_approved_invoices()
             posted._queue_approved_charges()
         return posted

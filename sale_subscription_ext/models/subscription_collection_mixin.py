@@ -84,12 +84,12 @@ class SubscriptionCollectionMixin(models.AbstractModel):
         for order in self:
             moves = order.order_line.invoice_lines.move_id.filtered(lambda move: move.move_type == 'out_invoice')
             kept = moves.filtered(lambda move: move.state != 'cancel')
-            unpaid = kept.filtered(lambda move: move.payment_state in ('not_paid', 'partial', 'blocked'))
-            # A charge without an answer is open, whatever else has paid the invoice; a disputed invoice is left alone.
+            # A charge without an answer is open, whatever else has paid the invoice.
             states = {
-                move.subscription_charge_state for move in moves if move.subscription_charge_state == 'unknown'
-                or (move in unpaid and move.payment_state != 'blocked')}
-            is_paid = not unpaid and any(kept.mapped('subscription_charge_state'))
+                move.subscription_charge_state for move in moves
+                if move.subscription_charge_state == 'unknown' or move._is_charge_open()}
+            is_paid = any(kept.mapped('subscription_charge_state')) and not kept.filtered(
+                lambda move: move.payment_state in ('not_paid', 'partial', 'blocked'))
             order.charge_state = next((
                 state for state, of_moves in CHARGE_STATE_OF_ORDER if states & of_moves), 'paid' if is_paid else 'none')
 

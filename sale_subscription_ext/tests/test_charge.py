@@ -156,7 +156,7 @@ class TestCharge(SubscriptionChargeCommon):
         draft = self.env['account.move'].browse(wizard.modify_moves()['res_id'])
         self.assertEqual((draft.state, order.charge_state), ('draft', 'none'))
         draft.action_post()
-        self.assertEqual(order.charge_state, 'waiting')
+        self.assertEqual(order.charge_state, 'paid')
 
     def test_a_contract_does_not_wait_for_an_invoice_which_was_cancelled(self):
         order = self._create_charged(payment_token_id=False)

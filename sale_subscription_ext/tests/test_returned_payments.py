@@ -94,3 +94,20 @@ class TestReturnedPayments(SubscriptionDunningCommon):
         self._collect_on('2026-06-02')
         self.assertEqual((order.invoice_ids.payment_state, len(self.requests)), ('paid', 1))
         self.assertNotIn("went back", self._get_story(order))
+
+    def test_what_had_paid_an_invoice_pays_the_draft_which_replaces_it(self):
+        for price, charged in ((30.0, []), (20.0, []), (45.0, [15.0])):
+            with self.subTest(price=price):
+                order = self._create_paid()
+                self.requests.clear()
+                move = order.invoice_ids
+                wizard = self.env['account.move.reversal'].with_context(
+                    active_model='account.move', active_ids=move.ids).create({'journal_id': move.journal_id.id})
+                draft = self.env['account.move'].browse(wizard.modify_moves()['res_id'])
+                draft.invoice_line_ids.price_unit = price
+                draft.action_post()
+                self._collect_until('2026-06-01', '2026-06-03')
+                self.assertEqual((draft.amount_residual, order.charge_state), (0.0, 'paid'))
+                self.assertEqual([amount for _reference, amount in self.requests], charged)
+                self.assertFalse(order.is_in_dunning)
+                self._assert_ledgers_hold(order)
