@@ -11,6 +11,9 @@ from odoo.addons.sale_subscription_ext import const
 from odoo.addons.sale_subscription_ext.models.payment_provider import PaymentUnanswered
 from odoo.addons.sale_subscription_ext.tests.charge_common import SubscriptionChargeCommon
 
+# What the provider says when it refuses to send money back.
+REFUSAL = "The account was closed."
+
 
 @tagged('post_install', '-at_install')
 @freeze_time('2026-06-11 10:00:00')
@@ -46,7 +49,7 @@ class TestRefund(SubscriptionChargeCommon):
             raise KeyError('status')
         tx._note_answer()
         if self.answer == 'decline':
-            raise ValidationError("The account was closed.")
+            raise ValidationError(REFUSAL)
         if self.answer == 'done':
             tx._set_done()
 
@@ -119,7 +122,7 @@ class TestRefund(SubscriptionChargeCommon):
         self.assertEqual((refund.state, credit.subscription_refund_state), ('error', 'manual'))
         self.assertFalse(self._is_listed(credit))
         self.assertEqual(len(self.order.activity_ids), 1)
-        self.assertIn("The account was closed.", self.order.activity_ids.note)
+        self.assertIn(REFUSAL, self.order.activity_ids.note)
         self._run_refunds()
         self.assertEqual(len(self.refunds), 1)
 
@@ -138,7 +141,7 @@ class TestRefund(SubscriptionChargeCommon):
         refund._set_done()
         refund._post_process()
         self.assertEqual((credit.payment_state, credit.subscription_refund_state), ('paid', 'sent'))
-        refund._set_error("The account was closed.", extra_allowed_states=('done',))
+        refund._set_error(REFUSAL, extra_allowed_states=('done',))
         refund._post_process()
         self.assertEqual(credit.subscription_refund_state, 'manual', "The money came back to us")
         self.assertEqual(len(self.order.activity_ids), 1)
