@@ -137,7 +137,8 @@ ASK_AGAIN_MINUTES = 10
 # Payments which only a person confirms, such as wire transfers, stay pending whether they were made or not.
 MANUAL_PROVIDERS = ('none', 'custom')
 
-# For how many days a transfer, or a payment of an order, is waited for before its invoices are charged.
+# For how many days a transfer, or a payment of an order, is waited for before its invoices are charged, and a provider
+# may process a charge or a refund before a person is asked to look into it.
 PENDING_DAYS = 14
 
 # Minutes for which a customer who opened a payment page is left to pay by it.

@@ -55,6 +55,13 @@ class Request:
         """Whether this is to take money."""
         return self.method == "POST" and self.path == "/v1/payment_intents" and "confirm" in self.data
 
+    @property
+    def subject(self) -> str:
+        """Whose faults it meets: the customer of a charge, the intent of a refund, nobody's otherwise."""
+        if self.method == "POST" and self.path == "/v1/refunds":
+            return self.data.get("payment_intent", "")
+        return self.customer if self.is_charge else ""
+
     def get_kept(self) -> dict[str, Any]:
         """Return what localstripe can't keep: the parameters by their first name."""
         kept: dict[str, Any] = {}

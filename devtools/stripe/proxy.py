@@ -91,9 +91,11 @@ class Proxy:
         self._server.shutdown()
         self._server.server_close()
 
-    def plan(self, customer: str, *faults: Fault) -> None:
-        """Make the next charges of a customer go wrong, one after the other; later ones go well."""
-        self._faults[customer].extend(faults)
+    def plan(self, subject: str, *faults: Fault) -> None:
+        """Make the next charges of a customer, or refunds of an intent, go wrong, one after the other; later ones go
+        well.
+        """
+        self._faults[subject].extend(faults)
 
     def forget_keys(self) -> None:
         """Forget every idempotency key, as Stripe may after a day."""
@@ -113,7 +115,7 @@ class Proxy:
         began = time.monotonic()
         with self._lock:
             self.requests.append(request)
-            waiting = self._faults.get(request.customer) if request.is_charge else None
+            waiting = self._faults.get(request.subject)
             fault = waiting.pop(0) if waiting else None
         if fault:
             fault(exchange)

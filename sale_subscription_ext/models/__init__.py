@@ -38,6 +38,7 @@ from . import subscription_document_mixin
 from . import subscription_mail_mixin
 from . import subscription_refund_mixin
 from . import subscription_reversal_mixin
+from . import subscription_kept_payment_mixin
 from . import subscription_notice_mixin
 from . import subscription_setup_mixin
 from . import subscription_batch_mixin
@@ -74,6 +75,8 @@ from . import subscription_recovery_transaction_mixin
 from . import payment_provider
 from . import subscription_charge_transaction_mixin
 from . import subscription_saving_transaction_mixin
+from . import subscription_refund_transaction_mixin
+from . import subscription_left_transaction_mixin
 from . import subscription_price_mixin
 from . import subscription_selection_mixin
 # Extensions of the host.

@@ -9,7 +9,7 @@ class AccountMove(models.Model):
         'subscription.reversal.mixin', 'subscription.refund.mixin',
         'subscription.dunning.mixin', 'subscription.unpaid.mixin', 'subscription.unpaid.closing.mixin',
         'subscription.charge.mixin', 'subscription.charge.result.mixin', 'subscription.resolve.mixin',
-        'subscription.batch.mixin',
+        'subscription.batch.mixin', 'subscription.kept.payment.mixin',
     ]
 
     # Whose money is still to come: few of all invoices, looked through by each collection.
@@ -142,6 +142,7 @@ class AccountMove(models.Model):
         posted.invoice_line_ids.sudo().subscription_period_ids._update_from_invoice_lines()
         posted.filtered('reversed_entry_id')._update_reversed_periods()
         if not self._is_set_wise():
+            posted.sudo()._reconcile_kept_payments()  # whoever confirms invoices
             posted._mail_approved_invoices()
             posted._queue_approved_charges()
         return posted

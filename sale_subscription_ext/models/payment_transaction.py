@@ -9,7 +9,8 @@ class PaymentTransaction(models.Model):
     _name = 'payment.transaction'
     _inherit = [
         'payment.transaction', 'subscription.charge.transaction.mixin', 'subscription.recovery.transaction.mixin',
-        'subscription.saving.transaction.mixin',
+        'subscription.saving.transaction.mixin', 'subscription.refund.transaction.mixin',
+        'subscription.left.transaction.mixin',
     ]
 
     _one_open_charge = models.UniqueIndex(
@@ -24,6 +25,16 @@ class PaymentTransaction(models.Model):
         """Override of `payment` to keep customers from paying what is being charged."""
         self._check_no_charge_under_way(vals_list)
         return super().create([self._prepare_guarded_payment(vals) for vals in vals_list])
+
+    # === BUSINESS METHODS - REFUNDS === #
+
+    def _create_child_transaction(self, amount, is_refund=False, **custom_create_values):
+        """Override of `payment`: what a provider, or a person, says of a refund without an answer is about that one."""
+        is_of_credit_note = 'invoice_ids' in custom_create_values  # which asks for a refund of its own
+        if is_refund and not is_of_credit_note and (refund := self._get_open_refund(amount)):
+            refund.write(custom_create_values)
+            return refund
+        return super()._create_child_transaction(amount, is_refund=is_refund, **custom_create_values)
 
     # === BUSINESS METHODS - ANSWERS === #
 
@@ -56,7 +67,7 @@ class PaymentTransaction(models.Model):
         """
         state = self.state
         result = super()._validate_amount(payment_data)
-        if self._is_asked_again() and self.state == 'error' and state != 'error':
+        if self._is_kept_open() and self.state == 'error' and state != 'error':
             error = PaymentUnanswered(self.state_message)
             self.state = state
             self._note_answer(error)
@@ -97,7 +108,9 @@ class PaymentTransaction(models.Model):
         whatever is linked before. Invoices and contracts learn what became of their charge.
         """
         result = super()._post_process()
+        self._book_captures()
         self._settle_charges()
+        self._settle_refunds()
         self._keep_recovered_methods()
         self._keep_saved_methods()
         self._get_paid_contracts().filtered(

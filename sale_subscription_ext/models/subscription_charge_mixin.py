@@ -68,7 +68,8 @@ class SubscriptionChargeMixin(models.AbstractModel):
         )._get_usable_token()
 
     def _get_open_transactions(self):
-        """Return payments of the invoice by which money may still arrive, one which a customer just began included.
+        """Return payments of the invoice by which money may still arrive, or has arrived and isn't booked yet: one
+        which a customer just began, and the parts in which an authorized one is captured, included.
 
         :rtype: payment.transaction
         """
@@ -80,9 +81,10 @@ class SubscriptionChargeMixin(models.AbstractModel):
         # A payment of the order itself is linked to an invoice once the money is there.
         of_orders = self._get_subscriptions().transaction_ids.filtered(
             lambda tx: not tx.invoice_ids and tx.create_date > recent)
-        return (own | of_orders).filtered(
+        return (own | own.child_transaction_ids | of_orders).filtered(
             lambda tx: tx.operation not in ('refund', 'validation') and (
                 tx.state == 'authorized'
+                or (tx.state == 'done' and not tx.is_post_processed)
                 # Transfers stay pending for ever where nobody makes them.
                 or (tx.state == 'pending' and (
                     tx.provider_code not in const.MANUAL_PROVIDERS or tx.create_date > recent))
@@ -238,8 +240,8 @@ class SubscriptionChargeMixin(models.AbstractModel):
         if not self._get_subscriptions().filtered(lambda order: order.collection_mode in ('charge', 'prepaid')):
             self.subscription_charge_state = False  # the mode was changed
             return nothing
-        if self._get_open_transactions():
-            return nothing  # somebody pays; looked at again by the next cron
+        if self.payment_state == 'blocked' or self._get_open_transactions():
+            return nothing  # disputed, or somebody pays; looked at again by the next cron
         if self.state == 'posted':
             self._reconcile_subscription_credits()
         if not self._is_charge_open():

@@ -75,7 +75,10 @@ class SubscriptionChargeResultMixin(models.AbstractModel):
         self.ensure_one()
         self.subscription_charge_state = 'unknown' if transaction.subscription_no_answer else 'sent'
         terms = self._get_charge_terms(transaction)
-        if transaction.subscription_no_answer:
+        if not transaction.subscription_no_answer:
+            self._log_on_subscriptions(self.env._(
+                "%(amount)s of %(invoice)s are on their way from %(method)s.", **terms))
+        elif transaction._is_repeatable():
             self.env['sale.order']._trigger_collection(
                 fields.Datetime.now() + timedelta(minutes=const.ASK_AGAIN_MINUTES))
             self._log_on_subscriptions(self.env._(
@@ -84,7 +87,9 @@ class SubscriptionChargeResultMixin(models.AbstractModel):
                 self.env._("The provider did not answer. It is asked again by itself; nothing is charged twice."))
         else:
             self._log_on_subscriptions(self.env._(
-                "%(amount)s of %(invoice)s are on their way from %(method)s.", **terms))
+                "The payment provider was asked for %(amount)s of %(invoice)s and did not say what became of it."
+                " %(message)s Look up payment %(reference)s in your account at %(provider)s, then press It Was Charged"
+                " or It Was Not Charged in Payments to Resolve.", **terms))
 
     def _handle_charge_stopped(self, transaction):
         """Take note that a charge was stopped before it brought money; what is still open is charged anew.
@@ -125,20 +130,27 @@ class SubscriptionChargeResultMixin(models.AbstractModel):
 
     @api.model
     def _lock_next_returned(self, last_id):
-        """Lock the next charged invoice whose money went back.
+        """Lock the next invoice whose money went back: a charged one, or one of a charged contract which the customer
+        had paid otherwise, as the first one.
 
         :param int last_id: the last one which was looked at
         :rtype: account.move
         """
-        query = self._search(Domain([
-            ('id', '>', last_id), ('subscription_charge_state', '=', 'done'), ('state', '=', 'posted'),
+        was_paid = Domain('subscription_charge_state', '=', 'done') | Domain([
+            ('subscription_charge_state', '=', False), ('subscription_paid_date', '!=', False),
+            ('invoice_line_ids.sale_line_ids.order_id', 'any', [('collection_mode', '=', 'charge')])])
+        query = self._search(was_paid & Domain([
+            ('id', '>', last_id), ('move_type', '=', 'out_invoice'), ('state', '=', 'posted'),
             ('payment_state', 'in', ('not_paid', 'partial')), ('amount_residual', '>', 0),
         ]), order='id', limit=1)
         rows = self.env.execute_query(SQL("%s FOR NO KEY UPDATE OF account_move SKIP LOCKED", query.select()))
         return self.browse(row[0] for row in rows)
 
     def _note_returned_payment(self):
-        """Take note that money of an invoice went back. Nobody is charged again by itself for it."""
+        """Take note that money of an invoice went back. Nobody is charged again by itself for it.
+
+        Dunning extends it; call super.
+        """
         self.ensure_one()
         self.subscription_charge_state = 'failed'
         self._log_on_subscriptions(self.env._(
@@ -197,12 +209,14 @@ class SubscriptionChargeResultMixin(models.AbstractModel):
         transaction = transaction.sudo()  # who reads of it has no right on payments
         return {
             'amount': format_amount(
-                self.env, transaction.amount or self._get_charge_amount(), self.currency_id),
+                self.env, abs(transaction._get_captured_amount()) or self._get_charge_amount(), self.currency_id),
             'invoice': self._get_charge_label(),
             'method': transaction.token_id.display_name or self.env._("the payment method"),
             # The host says first that the provider said no.
             'message': (transaction.state_message or '').rpartition('\n')[2],
             'date': format_date(self.env, self.subscription_charge_date),
+            'reference': transaction.reference,
+            'provider': transaction.provider_id.name,
         }
 
     def _log_on_subscriptions(self, message, reason=None):

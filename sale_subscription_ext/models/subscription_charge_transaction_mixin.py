@@ -42,13 +42,13 @@ class SubscriptionChargeTransactionMixin(models.AbstractModel):
 
     # === BUSINESS METHODS - ANSWERS === #
 
-    def _is_asked_again(self):
-        """Return whether a payment which got no answer is kept open and asked about again.
+    def _is_kept_open(self):
+        """Return whether a payment which got no answer is kept open until somebody knows what became of it.
 
         :rtype: bool
         """
         self.ensure_one()
-        return bool(self.subscription_invoice_id)
+        return bool(self.subscription_invoice_id) or self._is_wanted_refund()
 
     def _note_answer(self, error=None):
         """Remember whether the provider answered, and whether it said never to try again.
@@ -56,7 +56,7 @@ class SubscriptionChargeTransactionMixin(models.AbstractModel):
         :param Exception error: what the request ended with
         """
         self.ensure_one()
-        if not self._is_asked_again():
+        if not self._is_kept_open():
             return
         response = getattr(error and error.__context__, 'response', None)
         # Asked again, whatever isn't about the payment itself, such as a key which was changed meanwhile, says nothing
@@ -75,7 +75,9 @@ class SubscriptionChargeTransactionMixin(models.AbstractModel):
         :return: those which are pending from now on
         :rtype: payment.transaction
         """
-        self.filtered(lambda tx: tx.state == 'pending').state_message = state_message
+        asked_again = self.filtered(lambda tx: tx.state == 'pending' or (
+            tx.state == 'draft' and tx.subscription_settled_state == 'unknown'))
+        asked_again.write({'state': 'pending', 'state_message': state_message})  # people know of it already
         return self.filtered(lambda tx: tx.state == 'draft')._set_pending(state_message=state_message)
 
     @api.model
@@ -206,18 +208,6 @@ class SubscriptionChargeTransactionMixin(models.AbstractModel):
         self.env['ir.cron']._commit_progress()
         self._settle_committed()
 
-    def _leave_to_person(self, reason=None):
-        """Leave a locked payment to a person of which nobody can know what became.
-
-        :param str reason: why, where it is known
-        """
-        self.ensure_one()
-        self.with_context(sale_subscription_ext_charging=True)._set_unanswered(
-            reason or self.env._("The payment was interrupted. Nobody knows whether the provider was asked."))
-        self.subscription_no_answer = True
-        self.env['ir.cron']._commit_progress()
-        self._settle_committed()
-
     def _ask_provider(self):
         """Send a payment to its provider, the same again where it was sent before."""
         self.ensure_one()
@@ -228,28 +218,48 @@ class SubscriptionChargeTransactionMixin(models.AbstractModel):
                 raise
             self._set_error(str(error))
             return
-        try:
-            with self.env.cr.savepoint():
-                if self.state == 'draft' and not self.subscription_no_answer:
-                    self._charge_with_token()
-                else:
-                    self._send_again()
-        except DATABASE_ERRORS:
-            raise
-        except Exception:  # whatever it is, the money may have been taken
-            _logger.warning("The answer for payment %s was not understood", self.reference, exc_info=True)
-            self.subscription_no_answer = True
-            self._set_unanswered(self.env._("The answer of the payment provider was not understood."))
+        is_new = self.state == 'draft' and not self.subscription_no_answer
+        self._ask_for(self._charge_with_token if is_new else self._send_again)
         if self.state == 'draft':
             self._set_error(self.env._("The provider asks the customer to confirm this payment."))
 
     def _send_again(self):
-        """Send a payment again which brought no answer, under the idempotency key it was sent with."""
+        """Ask again about a payment which brought no answer, or send it again under the idempotency key it was sent
+        with.
+        """
+        self.ensure_one()
+        self.state = 'draft'  # where it stays, the provider waits for the customer
+        if self._is_status_known():
+            self._send_status_request()
+        else:
+            self._send_payment_request()
+
+    def _look_up(self):
+        """Ask the provider what became of a payment which is left to a person. What it is still at stays so."""
+        self.ensure_one()
+        self.with_context(sale_subscription_ext_charging=True)._ask_provider()
+        if self.state == 'pending':
+            self.subscription_no_answer = True
+        self._post_process()
+
+    def _ask_for(self, request):
+        """Send a request about a payment, whatever comes of it: a “no” fails it, what isn't understood leaves it open.
+
+        :param request: called without parameters
+        """
         self.ensure_one()
         try:
-            self._send_payment_request()
-        except ValidationError as error:
-            self._set_error(str(error))
+            with self.env.cr.savepoint():
+                try:
+                    request()
+                except ValidationError as error:
+                    self._set_error(str(error))
+        except DATABASE_ERRORS:
+            raise
+        except Exception:  # whatever it is, money may have moved
+            _logger.warning("The answer for payment %s was not understood", self.reference, exc_info=True)
+            self.subscription_no_answer = True
+            self._set_unanswered(self.env._("The answer of the payment provider was not understood."))
 
     def _get_stop_reason(self):
         """Return why a payment which isn't sent yet must not be sent any more.
@@ -301,18 +311,38 @@ class SubscriptionChargeTransactionMixin(models.AbstractModel):
             {'subscription_booking_error': message, 'subscription_charge_message': message})
         self.env['ir.cron']._commit_progress()
 
+    def _book_captures(self):
+        """Book the parts in which authorized charges were captured, before their invoices are told of the whole: what
+        isn't booked would be charged again.
+        """
+        captures = self.filtered('subscription_invoice_id').child_transaction_ids
+        for capture in captures.filtered(
+                lambda tx: tx.operation != 'refund' and tx.state == 'done' and not tx.is_post_processed):
+            capture._post_process()
+
+    def _get_captured_amount(self):
+        """Return which amount a payment brought: less than it was authorized for where the rest was voided.
+
+        :rtype: float
+        """
+        captures = self.child_transaction_ids.filtered(lambda tx: tx.operation != 'refund' and tx.state == 'done')
+        return sum(captures.mapped('amount')) if captures else self.amount
+
     def _settle_charges(self):
         """Tell invoices what became of their charges; what they know already changes nothing."""
         for tx in self.filtered('subscription_invoice_id'):
-            state = 'unknown' if tx.state == 'pending' and tx.subscription_no_answer else tx.state
-            if tx.state == 'draft' or tx.subscription_settled_state == state:
+            state = tx._get_unsettled_state()
+            if not state:
                 continue
+            was_done = tx.subscription_settled_state == 'done'
             tx.subscription_settled_state = state
             invoice = tx.subscription_invoice_id
             if invoice.subscription_booking_error:
                 invoice.subscription_booking_error = False
             if state == 'done':
                 invoice._handle_charge_success(tx)
+            elif was_done:
+                self.env['sale.order']._trigger_collection()  # which notices all money that went back
             elif tx.operation != 'offline' and state in ('error', 'cancel'):
                 invoice._handle_payment_given_up()
             elif state == 'error':
@@ -321,6 +351,16 @@ class SubscriptionChargeTransactionMixin(models.AbstractModel):
                 invoice._handle_charge_stopped(tx)
             else:
                 invoice._handle_charge_pending(tx)
+
+    def _get_unsettled_state(self):
+        """Return the state of a payment, where it has one which its invoice doesn't know of.
+
+        :return: `unknown` for one which got no answer
+        :rtype: str|None
+        """
+        self.ensure_one()
+        state = 'unknown' if self.state == 'pending' and self.subscription_no_answer else self.state
+        return None if state in ('draft', self.subscription_settled_state) else state
 
     # === BUSINESS METHODS - CRON === #
 
@@ -343,18 +383,6 @@ class SubscriptionChargeTransactionMixin(models.AbstractModel):
                 ('provider_id', 'in', same.ids), ('subscription_charge_time', '>', now - timedelta(hours=hours))])
             for hours, same in providers.grouped(lambda provider: provider._get_repeatable_hours()).items() if hours
         )
-
-    @api.model
-    def _get_left_behind_domain(self):
-        """Return the domain of payments of which nobody knows whether they were sent: who was at it is gone, and
-        their provider can't be asked again.
-
-        :rtype: Domain
-        """
-        return Domain([
-            ('subscription_invoice_id', '!=', False), ('state', '=', 'draft'),
-            ('subscription_sent_date', '<=', fields.Datetime.now() - timedelta(minutes=const.ASK_AGAIN_MINUTES)),
-        ]) & ~self._get_repeatable_domain()
 
     @api.model
     def _lock_next(self, domain, last_id):

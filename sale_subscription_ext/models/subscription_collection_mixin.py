@@ -17,7 +17,7 @@ _logger = logging.getLogger(__name__)
 # Which state a contract shows where its invoices are in several: the worst comes first.
 CHARGE_STATE_OF_ORDER = [
     ('unknown', {'unknown'}),
-    ('failed', {'failed', 'refused'}),
+    ('failed', {'failed', 'refused', 'done'}),  # paid, and open all the same: the money went back
     ('pending', {'sent'}),
     ('waiting', {'waiting'}),
 ]
@@ -78,16 +78,20 @@ class SubscriptionCollectionMixin(models.AbstractModel):
             order.token_partner_ids = order._get_token_partners()
 
     @api.depends(
-        'order_line.invoice_lines.move_id.subscription_charge_state', 'order_line.invoice_lines.move_id.payment_state')
+        'order_line.invoice_lines.move_id.subscription_charge_state', 'order_line.invoice_lines.move_id.payment_state',
+        'order_line.invoice_lines.move_id.state')
     def _compute_charge_state(self):
         for order in self:
-            moves = order.order_line.invoice_lines.move_id.filtered('subscription_charge_state')
+            moves = order.order_line.invoice_lines.move_id.filtered(lambda move: move.move_type == 'out_invoice')
+            kept = moves.filtered(lambda move: move.state != 'cancel')
             # A charge without an answer is open, whatever else has paid the invoice.
             states = {
                 move.subscription_charge_state for move in moves
-                if move.subscription_charge_state == 'unknown' or move.payment_state in ('not_paid', 'partial')}
-            order.charge_state = next(
-                (state for state, of_moves in CHARGE_STATE_OF_ORDER if states & of_moves), 'paid' if moves else 'none')
+                if move.subscription_charge_state == 'unknown' or move._is_charge_open()}
+            is_paid = any(kept.mapped('subscription_charge_state')) and not kept.filtered(
+                lambda move: move.payment_state in ('not_paid', 'partial', 'blocked'))
+            order.charge_state = next((
+                state for state, of_moves in CHARGE_STATE_OF_ORDER if states & of_moves), 'paid' if is_paid else 'none')
 
     def _compute_payment_count(self):
         for order in self:
@@ -315,7 +319,7 @@ class SubscriptionCollectionMixin(models.AbstractModel):
     @api.model
     def _ask_about_charges(self):
         """Ask providers again what became of payments which brought no answer, and leave to a person what no
-        provider can be asked.
+        provider can be asked, or hasn't decided for too long.
 
         :return: whether time is left
         :rtype: bool
@@ -325,7 +329,7 @@ class SubscriptionCollectionMixin(models.AbstractModel):
             lambda last_id: Transaction._lock_next(Transaction._get_repeatable_domain(), last_id),
             lambda tx: tx._ask_again(),
         ) and self._run_one_by_one(
-            lambda last_id: Transaction._lock_next(Transaction._get_left_behind_domain(), last_id),
+            lambda last_id: Transaction._lock_next(Transaction._get_left_domain(), last_id),
             lambda tx: tx._leave_to_person(),
         )
 

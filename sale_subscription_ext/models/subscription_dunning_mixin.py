@@ -60,6 +60,14 @@ class SubscriptionDunningMixin(models.AbstractModel):
             self.env['sale.order']._trigger_collection()
         return result
 
+    def _note_returned_payment(self):
+        """Override to dun what went back from today on, as after a refusal for good."""
+        result = super()._note_returned_payment()
+        today = self.company_id._get_subscription_today()
+        self.subscription_paid_date = self.subscription_paid_date or today  # so that nothing counts from its due date
+        self._begin_dunning(today)
+        return result
+
     def _handle_invoice_paid(self):
         """Override to end the dunning with the money, and to tell of money which comes for closed contracts.
 
@@ -183,13 +191,14 @@ class SubscriptionDunningMixin(models.AbstractModel):
         }
 
     def _retry_charge(self):
-        """Ask for the saved method to be charged again, unless the card networks or anything else forbid it.
+        """Ask for the saved method to be charged again, unless the card networks or anything else forbid it. What had
+        been paid and went back is a person's matter.
 
         :return: whether an answer will come
         :rtype: bool
         """
         self.ensure_one()
-        if not self._is_chargeable() or self._get_charge_error():
+        if self.subscription_paid_date or not self._is_chargeable() or self._get_charge_error():
             return False  # the limits of the card networks are among the errors
         self._request_charge()
         return True

@@ -118,6 +118,7 @@ class SubscriptionOrderDunningMixin(models.AbstractModel):
             'closing_date': move.subscription_close_warning_date,
             'can_save': is_open and move._is_method_saved_by_link(),
             'is_refused': move.subscription_charge_state == 'refused',
+            'is_returned': bool(move.subscription_paid_date),
             'url': move._get_recovery_url() if is_open else '',
         }
 

@@ -37,9 +37,10 @@ class SubscriptionResolveMixin(models.AbstractModel):
         return self._get_done_notification(self.env._("It is charged in a moment. This list tells what came of it."))
 
     def action_ask_provider(self):
-        """Let the provider be asked again what became of payments which brought no answer.
+        """Let the provider be asked again what became of payments which brought no answer. Where it can be asked
+        without asking for money, that is done at once.
 
-        :return: an action which says that it will be
+        :return: an action which says so
         :rtype: dict
         :raise UserError: when the provider can't be asked, saying what to do instead
         """
@@ -48,8 +49,10 @@ class SubscriptionResolveMixin(models.AbstractModel):
         now = fields.Datetime.now()
         for move in self.sudo():  # the right to collect was checked
             payment = move._get_unanswered_payment()
-            hours = payment.provider_id._get_repeatable_hours()
-            if not hours or payment.subscription_charge_time <= now - timedelta(hours=hours):
+            if payment._is_status_known():
+                payment._look_up()
+                continue
+            if not payment._is_repeatable():
                 raise UserError(self.env._(
                     "%(provider)s can't be asked again about payment %(reference)s. Look it up in your account there,"
                     " then press It Was Charged or It Was Not Charged.",
@@ -61,10 +64,10 @@ class SubscriptionResolveMixin(models.AbstractModel):
                     invoice=move._get_charge_label(), reference=payment.reference, provider=payment.provider_id.name))
             payment.subscription_sent_date = now - timedelta(minutes=const.ASK_AGAIN_MINUTES)
         self.env['sale.order']._trigger_collection()
-        return self._get_done_notification(self.env._("The provider is asked in a moment."))
+        return self._get_done_notification(self.env._("The provider is asked. This list tells what it says."))
 
     def action_confirm_charged(self):
-        """Book payments which brought no answer and which a person has found at the provider.
+        """Book payments and refunds which brought no answer and which a person has found at the provider.
 
         :raise UserError: when no payment is waiting for an answer
         """
@@ -76,7 +79,7 @@ class SubscriptionResolveMixin(models.AbstractModel):
             payment._post_process()
 
     def action_confirm_not_charged(self):
-        """Give up payments which brought no answer and which a person has not found at the provider.
+        """Give up payments and refunds which brought no answer and which a person has not found at the provider.
 
         :raise UserError: when no payment is waiting for an answer
         """
@@ -137,14 +140,14 @@ class SubscriptionResolveMixin(models.AbstractModel):
     # === TOOLING === #
 
     def _get_unanswered_payment(self):
-        """Return the payment of the invoice which brought no answer.
+        """Return the payment of the invoice, or the refund of the credit note, which brought no answer.
 
         :rtype: payment.transaction
         :raise UserError: when there is none
         """
         self.ensure_one()
         payment = self.transaction_ids.filtered(
-            lambda tx: tx.subscription_invoice_id and tx.state == 'pending' and tx.subscription_no_answer)[:1]
+            lambda tx: tx.state == 'pending' and tx.subscription_no_answer)[:1]
         if not payment:
             raise UserError(self.env._(
                 "%(invoice)s: no payment waits for an answer. Reload the page.", invoice=self._get_charge_label()))

@@ -44,6 +44,7 @@ from . import test_taxes
 from . import test_tour
 from . import test_charge
 from . import test_charge_answers
+from . import test_charge_captures
 from . import test_prepaid
 from . import test_payments_to_resolve
 from . import test_collection_mails
@@ -51,5 +52,7 @@ from . import test_dunning
 from . import test_dunning_calendar
 from . import test_dunning_mail
 from . import test_recovery_link
+from . import test_refund
+from . import test_returned_payments
 from . import test_unpaid_closing
 from . import test_saving

@@ -54,7 +54,8 @@ class SubscriptionChargeCommon(SubscriptionPaymentCommon):
         if answer in DECLINES:
             tx.subscription_hard_decline = answer == 'hard'
             raise ValidationError(DECLINES[answer])
-        {'done': tx._set_done, 'pending': tx._set_pending, 'cancel': tx._set_canceled, 'draft': lambda: None}[answer]()
+        {'done': tx._set_done, 'pending': tx._set_pending, 'authorized': tx._set_authorized, 'cancel': tx._set_canceled,
+         'draft': lambda: None}[answer]()
 
     def _create_charged(self, **values):
         values = {'plan': self.charged, 'payment_token_id': self.token.id, 'confirm': True, **values}

@@ -133,6 +133,40 @@ class TestCharge(SubscriptionChargeCommon):
         self._collect()
         self.assertEqual((move.payment_state, order.charge_state), ('paid', 'paid'))
 
+    def test_a_contract_is_not_paid_while_a_later_invoice_is_neither_charged_nor_paid(self):
+        order = self._create_charged()
+        self._bill('2026-06-16', order)
+        self._collect()
+        self.assertEqual(order.charge_state, 'paid')
+        order.collection_mode = 'send'
+        later = self._bill('2026-07-16', order)
+        self.assertEqual((later.subscription_charge_state, order.charge_state), (False, 'none'))
+        later.action_toggle_block_payment()
+        self.assertEqual(order.charge_state, 'none', "A disputed invoice isn't paid either")
+        later.action_toggle_block_payment()
+        self._pay(later)
+        self.assertEqual(order.charge_state, 'paid')
+
+    def test_a_contract_is_not_paid_while_the_draft_of_a_modified_invoice_is_not_confirmed(self):
+        order = self._create_charged()
+        move = self._bill('2026-06-16', order)
+        self._collect()
+        wizard = self.env['account.move.reversal'].with_context(
+            active_model='account.move', active_ids=move.ids).create({'journal_id': move.journal_id.id})
+        draft = self.env['account.move'].browse(wizard.modify_moves()['res_id'])
+        self.assertEqual((draft.state, order.charge_state), ('draft', 'none'))
+        draft.action_post()
+        self.assertEqual(order.charge_state, 'paid')
+
+    def test_a_contract_does_not_wait_for_an_invoice_which_was_cancelled(self):
+        order = self._create_charged(payment_token_id=False)
+        move = self._bill('2026-06-16', order)
+        self._collect()
+        self.assertEqual(order.charge_state, 'failed')
+        move.button_draft()
+        move.button_cancel()
+        self.assertEqual(order.charge_state, 'none')
+
     def test_without_a_method_nothing_is_sent_and_the_contract_says_so(self):
         order = self._create_charged(payment_token_id=False)
         self._bill('2026-06-16', order)

@@ -111,6 +111,30 @@ class TestChargeAnswers(SubscriptionChargeCommon):
         self._charge('decline', order)
         self.assertEqual((self._get_charges(order).state, order.charge_state), ('error', 'failed'))
 
+    def test_a_second_answer_which_wants_the_customer_is_a_failure(self):
+        order = self._charge('timeout')
+        self._wait()
+        self._charge('draft', order)
+        self.assertEqual((self._get_charges(order).state, order.charge_state), ('error', 'failed'))
+        self.assertIn("asks the customer to confirm", self._get_story(order))
+
+    def test_a_second_answer_may_be_that_the_payment_takes_days(self):
+        order = self._charge('timeout')
+        self._wait()
+        self._charge('pending', order)
+        self.assertRecordValues(self._get_charges(order), [{'state': 'pending', 'subscription_no_answer': False}])
+        self.assertEqual(order.charge_state, 'pending')
+
+    def test_silence_is_told_once_however_often_the_provider_is_asked(self):
+        order = self._charge('timeout')
+        messages = len(order.message_ids), len(order.invoice_ids.message_ids)
+        for _time in range(2):
+            self._wait()
+            self._charge('timeout', order)
+        self.assertEqual(len(self.requests), 3)
+        self.assertEqual((self._get_charges(order).state, order.charge_state), ('pending', 'unknown'))
+        self.assertEqual((len(order.message_ids), len(order.invoice_ids.message_ids)), messages)
+
     def test_a_notification_answers_what_the_request_did_not(self):
         for state, charge_state in (('done', 'paid'), ('error', 'failed')):
             with self.subTest(state=state):

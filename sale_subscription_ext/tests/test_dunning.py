@@ -109,6 +109,19 @@ class TestDunning(SubscriptionDunningCommon):
         self.assertEqual(len(self._get_mails(order, 'payment_failed')), 1, "Nobody knows whether it is paid")
         self.assertIn("under way", order.dunning_notice)
 
+    @patch.dict(const.REPEATABLE_HOURS, {'none': 23})
+    def test_a_charge_which_wants_the_customer_when_asked_about_again_is_dunned_with_the_link(self):
+        self.answer = 'timeout'
+        order = self._create_unpaid(self.charged, payment_token_id=self.token.id)
+        self._collect_on('2026-06-01')
+        self.assertFalse(order.is_in_dunning)
+        self.answer = 'draft'
+        with freeze_time('2026-06-01 10:30:00'):
+            self._collect()
+        self.assertEqual(self._get_steps(order.invoice_ids), [(0, '2026-06-01')])
+        link = self.Link.search([('move_id', '=', order.invoice_ids.id)])
+        self.assertIn(link._get_url(), self._get_mails(order, 'payment_failed').body)
+
     def test_a_charge_which_succeeds_ends_the_dunning_without_another_word(self):
         self.answer = 'decline'
         order = self._create_unpaid(self.charged, payment_token_id=self.token.id)

@@ -1,3 +1,4 @@
+from datetime import timedelta
 from unittest.mock import patch
 
 from odoo.exceptions import AccessError, UserError
@@ -30,6 +31,11 @@ class TestPaymentsToResolve(SubscriptionChargeCommon):
         self.answer = 'done'
         return order.invoice_ids
 
+    def _let_pass(self, move, days):
+        """Let days pass for the payment of an invoice, and collect."""
+        move.transaction_ids.subscription_charge_time -= timedelta(days=days)
+        self._collect()
+
     def _get_list(self, user):
         action = self.env['ir.actions.act_window']._for_xml_id('sale_subscription_ext.account_move_action_resolve')
         return self.env['account.move'].with_user(user).search(safe_eval(action['domain']))
@@ -41,7 +47,7 @@ class TestPaymentsToResolve(SubscriptionChargeCommon):
         self.assertEqual(moves & (failed | unknown | paid), failed | unknown)
         self.assertEqual(
             failed.with_user(self.seller).subscription_charge_message, "Your card has insufficient funds.")
-        self.assertIn("did not answer", unknown.with_user(self.seller).subscription_charge_message)
+        self.assertIn("did not say what became of it", unknown.with_user(self.seller).subscription_charge_message)
         self.assertEqual(
             failed.with_user(self.seller).subscription_order_ids.ids, failed._get_subscriptions().ids)
 
@@ -78,6 +84,54 @@ class TestPaymentsToResolve(SubscriptionChargeCommon):
         charge._set_done()
         charge._post_process()
         self.assertEqual((move.payment_state, move.subscription_charge_state), ('paid', 'done'))
+
+    def test_a_payment_which_is_processed_for_ever_is_listed_and_says_since_when(self):
+        move = self._create_failed('pending')
+        order = move._get_subscriptions()
+        self._let_pass(move, const.PENDING_DAYS - 1)
+        self.assertNotIn(move, self._get_list(self.seller))
+        self.assertEqual(order.charge_state, 'pending')
+        self._let_pass(move, 1)
+        self.assertIn(move, self._get_list(self.seller))
+        self.assertEqual(order.charge_state, 'unknown')
+        self.assertIn("processing the payment since 06/02/2026", move.subscription_charge_message)
+        messages = len(order.message_ids)
+        self._let_pass(move, 1)
+        self.assertEqual((len(order.message_ids), len(self.requests)), (messages, 1))
+        with self.assertRaisesRegex(UserError, "can't be asked again"):
+            move.with_user(self.seller).action_ask_provider()
+
+    def test_a_payment_which_was_processed_for_too_long_may_turn_out_either_way(self):
+        charged, refused, late = (self._create_failed('pending') for _i in range(3))
+        for move in charged | refused | late:
+            self._let_pass(move, const.PENDING_DAYS)
+        charged.with_user(self.boss).action_confirm_charged()
+        refused.with_user(self.boss).action_confirm_not_charged()
+        late.transaction_ids._note_answer()
+        late.transaction_ids._set_done()
+        self._collect()
+        self.assertEqual([move.payment_state for move in (charged, refused, late)], ['paid', 'not_paid', 'paid'])
+        self.assertEqual((charged | refused | late) & self._get_list(self.seller), refused)
+        self.assertEqual(len(self.requests), 3)
+
+    def test_a_provider_which_can_be_asked_about_a_payment_is_asked_without_charging_again(self):
+        def say(tx):
+            self._provide(tx)
+
+        for answer, payment_state, charge_state in (
+            ('pending', 'not_paid', 'unknown'), ('timeout', 'not_paid', 'unknown'), ('draft', 'not_paid', 'failed'),
+            ('decline', 'not_paid', 'failed'), ('done', 'paid', 'done'),
+        ):
+            with self.subTest(answer=answer):
+                move = self._create_failed('pending')
+                self._let_pass(move, const.PENDING_DAYS)
+                self.requests.clear()
+                self.answer = answer
+                with patch.object(type(self.Transaction), '_is_status_known', lambda tx: True), \
+                        patch.object(type(self.Transaction), '_send_status_request', say):
+                    move.with_user(self.seller).action_ask_provider()
+                self.assertEqual((move.payment_state, move.subscription_charge_state), (payment_state, charge_state))
+                self.assertEqual(len(self.requests), 1, "Asked once, and not for money")
 
     def test_marking_as_paid(self):
         moves = self._create_failed() | self._create_failed()

@@ -71,6 +71,19 @@ def test_a_payment_which_the_customer_must_confirm_fails_and_may_succeed_late(ch
     assert not find_wrong(get_money(charge_scene, order), is_paid=True)
 
 
+def test_a_second_answer_which_wants_the_customer_fails_and_may_succeed_late(charge_scene: ChargeScene) -> None:
+    """The first request is lost, the same one sent again waits for the customer at the provider."""
+    order, customer = charge_one(charge_scene, "Confirm again", faults.lose_request, faults.wait_for_customer)
+    assert get_money(charge_scene, order)["state"] == "unknown"
+    charge_scene.collect_until_quiet()
+    money = get_money(charge_scene, order)
+    assert (money["state"], money["tx"]) == ("failed", ["error"])
+    event = charge_scene.proxy.mailbox.wait_for("payment_intent.succeeded", customer)
+    charge_scene.proxy.mailbox.deliver(event)
+    charge_scene.collect(minutes=4 * ASK_AGAIN)
+    assert not find_wrong(get_money(charge_scene, order), is_paid=True)
+
+
 def test_a_customer_who_moves_in_between_isnt_charged_twice(charge_scene: ChargeScene) -> None:
     """The same key with another address is refused by the provider: that says nothing of the first request."""
     order, customer = charge_one(charge_scene, "Moved", faults.lose_answer)
@@ -115,3 +128,51 @@ result = env['account.payment'].search([
 ]).mapped('amount')
 """, order_id=order)
     assert refunds == [30.0]
+
+
+CLOSE_WITH_REFUND = """
+order = env['sale.order'].browse(order_id)
+reason = env['subscription.close.reason'].search([], limit=1)
+order._close_subscriptions(reason, date=order.start_date, money='refund')
+env['account.move']._refund_wanted()
+"""
+READ_REFUND = """
+invoices = env['sale.order'].browse(order_id).invoice_ids
+credit = invoices.filtered(lambda move: move.move_type == 'out_refund')
+result = {
+    'state': credit.subscription_refund_state, 'tx': credit.transaction_ids.mapped('state'),
+    'open': credit.amount_residual, 'refunds': len(invoices.transaction_ids.child_transaction_ids),
+    'left': round(100 * (sum((invoices - credit).mapped('amount_total')) - credit.amount_total))}
+"""
+
+
+def test_a_refund_whose_answer_is_lost_is_booked_once_by_its_event(charge_scene: ChargeScene) -> None:
+    """The money went back: nobody sends it again, and the event tells of the very refund which got no answer."""
+    order, customer = charge_one(charge_scene, "Closed")
+    [charge] = charge_scene.provider.get_charges(customer)
+    charge_scene.proxy.plan(charge["payment_intent"], faults.lose_answer)
+    charge_scene.shell.run(CLOSE_WITH_REFUND, order_id=order)
+    refund = charge_scene.shell.run(READ_REFUND, order_id=order)
+    assert (refund["state"], refund["tx"]) == ("unknown", ["pending"])
+    charge_scene.shell.run("env['account.move']._refund_wanted()")
+    charge_scene.collect_until_quiet()
+    assert charge_scene.provider.get_taken(customer) == refund["left"], "Sent once"
+    for _time in range(2):
+        charge_scene.proxy.mailbox.deliver(charge_scene.proxy.make_refund_event(charge["id"]))
+        charge_scene.shell.run("env.ref('payment.cron_post_process_payment_tx').method_direct_trigger()")
+    refund = charge_scene.shell.run(READ_REFUND, order_id=order)
+    assert (refund["state"], refund["tx"], refund["open"], refund["refunds"]) == ("sent", ["done"], 0.0, 1)
+
+
+def test_a_bank_which_never_decides_is_listed_and_the_provider_asked_what_became_of_it(
+    charge_scene: ChargeScene,
+) -> None:
+    """After two weeks without an event a person presses a button: the intent is looked up, and nothing sent again."""
+    order, customer = charge_one(charge_scene, "For ever", faults.say_processing)
+    charge_scene.collect(minutes=13 * DAY)
+    assert get_money(charge_scene, order)["state"] == "pending"
+    charge_scene.collect(minutes=15 * DAY)
+    assert get_money(charge_scene, order)["state"] == "unknown"
+    charge_scene.shell.run("env['sale.order'].browse(order_id).invoice_ids.action_ask_provider()", order_id=order)
+    assert len(charge_scene.proxy.get_charge_requests(customer)) == 1
+    assert not find_wrong(get_money(charge_scene, order), is_paid=True)
