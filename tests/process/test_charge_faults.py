@@ -1,4 +1,5 @@
-"""The fault matrix: each fault between Odoo and the provider, at each point of the flow.
+"""The fault matrix: each fault between Odoo and the provider, at each point of the flow, for invoices and for drafts
+which are paid in advance.
 
 Whatever happens, the money which the provider took (asked at the provider), payments in Odoo and what is owed agree;
 nothing is taken more than once, and what isn't paid is in a state which a person can resolve.
@@ -51,11 +52,12 @@ TOOK_AT_ONCE = {
 class Matrix:
     """One contract for each fault; all are charged in one run."""
 
-    def __init__(self, scene: ChargeScene, faults_by_name: dict[str, Any]) -> None:
+    def __init__(self, scene: ChargeScene, mode: str, faults_by_name: dict[str, Any]) -> None:
         self.scene = scene
-        self.orders = scene.create_contracts([name for name in faults_by_name if name not in BAD_CARDS])
+        good = [name for name in faults_by_name if name not in BAD_CARDS]
+        self.orders = scene.create_contracts(good, mode=mode)
         for name in BAD_CARDS.keys() & faults_by_name.keys():
-            self.orders.update(scene.create_contracts([name], BAD_CARDS[name]))
+            self.orders.update(scene.create_contracts([name], BAD_CARDS[name], mode))
         for name, order in self.orders.items():
             if fault := faults_by_name.get(name):
                 scene.proxy.plan(scene.customers[order], fault)
@@ -80,12 +82,18 @@ def scene(charge_scene: ChargeScene) -> ChargeScene:
     return charge_scene
 
 
+@pytest.fixture(params=["charge", "prepaid"])
+def mode(request: pytest.FixtureRequest) -> str:
+    """How contracts are collected: by invoices, or by drafts which the money makes invoices."""
+    return request.param
+
+
 ALL = {**PASSING, **REMEMBERED, **REFUSED, **dict.fromkeys(BAD_CARDS)}
 
 
-def test_with_lost_webhooks_asking_again_finds_out(scene: ChargeScene) -> None:
+def test_with_lost_webhooks_asking_again_finds_out(scene: ChargeScene, mode: str) -> None:
     """No event ever comes: what got no answer is asked about again with the same payment."""
-    matrix = Matrix(scene, PASSING | REFUSED | dict.fromkeys(BAD_CARDS))
+    matrix = Matrix(scene, mode, PASSING | REFUSED | dict.fromkeys(BAD_CARDS))
     scene.collect()
     scene.collect_until_quiet()
     matrix.check(lambda name: name in PASSING)
@@ -94,9 +102,9 @@ def test_with_lost_webhooks_asking_again_finds_out(scene: ChargeScene) -> None:
 
 
 @pytest.mark.parametrize("times", [1, 2])
-def test_a_webhook_tells_what_no_answer_did(scene: ChargeScene, times: int) -> None:
+def test_a_webhook_tells_what_no_answer_did(scene: ChargeScene, mode: str, times: int) -> None:
     """Events come before anybody asks again, once or twice each; what the provider never saw is asked about."""
-    matrix = Matrix(scene, ALL)
+    matrix = Matrix(scene, mode, ALL)
     scene.collect()
     for order in (order for name, order in matrix.orders.items() if name in TOOK_AT_ONCE):
         scene.proxy.mailbox.wait_for("payment_intent.succeeded", scene.customers[order])
@@ -107,10 +115,10 @@ def test_a_webhook_tells_what_no_answer_did(scene: ChargeScene, times: int) -> N
     matrix.check(lambda name: name in PASSING | REMEMBERED)
 
 
-def test_a_fault_which_stays_for_a_while_takes_nothing_twice(scene: ChargeScene) -> None:
+def test_a_fault_which_stays_for_a_while_takes_nothing_twice(scene: ChargeScene, mode: str) -> None:
     """The same thing goes wrong three times, then well."""
     quick = {name: fault for name, fault in PASSING.items() if "late" not in name}
-    matrix = Matrix(scene, quick)
+    matrix = Matrix(scene, mode, quick)
     for name, order in matrix.orders.items():
         if fault := quick[name]:
             scene.proxy.plan(scene.customers[order], fault, fault)
@@ -120,9 +128,9 @@ def test_a_fault_which_stays_for_a_while_takes_nothing_twice(scene: ChargeScene)
     matrix.check(lambda _name: True)
 
 
-def test_a_customer_who_pays_by_transfer_meanwhile_isnt_charged_after(scene: ChargeScene) -> None:
+def test_a_customer_who_pays_by_transfer_meanwhile_isnt_charged_after(scene: ChargeScene, mode: str) -> None:
     """While no answer is there, a transfer pays the invoice: nothing is asked for any more which wasn't taken."""
-    matrix = Matrix(scene, PASSING | REMEMBERED)
+    matrix = Matrix(scene, mode, PASSING | REMEMBERED)
     scene.collect()
     before = scene.get_money(*matrix.orders.values())
     scene.pay_by_transfer(*(order for name, order in matrix.orders.items() if before[order]["open"]))
@@ -143,9 +151,9 @@ def test_a_customer_who_pays_by_transfer_meanwhile_isnt_charged_after(scene: Cha
         assert money[order]["charges"] <= 1, name
 
 
-def test_after_a_day_nothing_is_sent_again(scene: ChargeScene) -> None:
+def test_after_a_day_nothing_is_sent_again(scene: ChargeScene, mode: str) -> None:
     """When the provider may have forgotten the key, the same request would charge again: a person is asked."""
-    matrix = Matrix(scene, PASSING | REMEMBERED)
+    matrix = Matrix(scene, mode, PASSING | REMEMBERED)
     scene.collect()
     scene.proxy.forget_keys()
     asked = len(scene.proxy.requests)
