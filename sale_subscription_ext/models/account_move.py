@@ -76,11 +76,7 @@ class AccountMove(models.Model):
     @api.ondelete(at_uninstall=False)
     def _unlink_except_charged(self):
         """Keep drafts for which money may still arrive."""
-        for move in self:
-            if move._get_open_transactions().subscription_invoice_id:
-                raise UserError(self.env._(
-                    "%(name)s can't be deleted: a payment for it is under way. Wait until it is answered.",
-                    name=move._get_charge_label()))
+        self._check_not_being_charged()
 
     def _add_precomputed_values(self, vals_list):
         """Override of `base`: of a complete sales document, nothing which is computed before it is stored depends on
@@ -102,13 +98,15 @@ class AccountMove(models.Model):
         """Override of `account`: the periods of a cancelled draft are due again, what a credit note took back counts
         again.
 
-        :raise UserError: when a period would be billed twice then
+        :raise UserError: when a period would be billed twice then, or money may still arrive
         """
         self._check_not_billed_again(1)
+        self._check_not_being_charged()
         result = super().button_cancel()
         self.filtered(lambda move: move.state == 'cancel').invoice_line_ids._reopen_subscription_periods()
         self._get_credited_subscription_periods()._update_credited()
-        self.filtered(lambda move: move.subscription_charge_state == 'waiting')._leave_charge_queue()
+        self.filtered(
+            lambda move: move.subscription_charge_state in ('waiting', 'failed', 'refused'))._leave_charge_queue()
         return result
 
     def button_draft(self):
@@ -173,6 +171,18 @@ class AccountMove(models.Model):
                 amount=format_amount(self.env, max(rest, 0.0), period.currency_id),
                 credits=', '.join(period._get_counted_credits().invoice_id.mapped('display_name')),
             ))
+
+    def _check_not_being_charged(self):
+        """Refuse to delete or cancel what is being charged: the money would pay for nothing, and the periods would be
+        billed and charged again.
+
+        :raise UserError: naming the document
+        """
+        for move in self:
+            if move._get_open_transactions().subscription_invoice_id:
+                raise UserError(self.env._(
+                    "%(name)s can't be deleted or cancelled: a payment for it is under way. Wait until it is answered.",
+                    name=move._get_charge_label()))
 
     def _check_not_billed_again(self, remainder):
         """Refuse to let an invoice count again whose periods another invoice bills since it was credited.
