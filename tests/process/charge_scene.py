@@ -75,12 +75,13 @@ READ_MONEY = """
 result = {}
 for order in env['sale.order'].browse(order_ids):
     moves = order.invoice_ids
+    kept = moves.filtered(lambda move: move.state != 'cancel')
     txs = env['payment.transaction'].search([('subscription_invoice_id', 'in', moves.ids)])
     payments = env['account.payment'].search([('partner_id', '=', order.partner_id.id), ('state', '!=', 'draft')])
     result[order.id] = {
-        'owed': round(100 * sum(moves.mapped('amount_total'))),
+        'owed': round(100 * sum(kept.mapped('amount_total'))),
         'open': round(100 * sum(
-            move.amount_residual if move.state == 'posted' else move.amount_total for move in moves)),
+            move.amount_residual if move.state == 'posted' else move.amount_total for move in kept)),
         'charged': round(100 * sum(payments.filtered('payment_transaction_id').mapped('amount'))),
         'transferred': round(100 * sum(payments.filtered(lambda p: not p.payment_transaction_id).mapped('amount'))),
         'state': order.charge_state,
