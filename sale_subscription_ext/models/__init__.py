@@ -52,6 +52,7 @@ from . import subscription_payment_mixin
 from . import subscription_billing_mixin
 from . import subscription_collection_mixin
 from . import subscription_collection_mail_mixin
+from . import subscription_prepaid_mixin
 from . import subscription_order_dunning_mixin
 from . import subscription_saving_mixin
 from . import subscription_preview_mixin

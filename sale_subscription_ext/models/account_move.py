@@ -76,11 +76,7 @@ class AccountMove(models.Model):
     @api.ondelete(at_uninstall=False)
     def _unlink_except_charged(self):
         """Keep drafts for which money may still arrive."""
-        for move in self:
-            if move._get_open_transactions().subscription_invoice_id:
-                raise UserError(self.env._(
-                    "%(name)s can't be deleted: a payment for it is under way. Wait until it is answered.",
-                    name=move._get_charge_label()))
+        self._check_not_being_charged()
 
     def _add_precomputed_values(self, vals_list):
         """Override of `base`: of a complete sales document, nothing which is computed before it is stored depends on
@@ -99,10 +95,15 @@ class AccountMove(models.Model):
     # === ACTION METHODS === #
 
     def button_cancel(self):
-        """Override of `account`: the periods of a cancelled draft are due again."""
+        """Override of `account`: the periods of a cancelled draft are due again.
+
+        :raise UserError: when money may still arrive
+        """
+        self._check_not_being_charged()
         result = super().button_cancel()
         self.filtered(lambda move: move.state == 'cancel').invoice_line_ids._reopen_subscription_periods()
-        self.filtered(lambda move: move.subscription_charge_state == 'waiting')._leave_charge_queue()
+        self.filtered(
+            lambda move: move.subscription_charge_state in ('waiting', 'failed', 'refused'))._leave_charge_queue()
         return result
 
     def button_draft(self):
@@ -146,6 +147,18 @@ class AccountMove(models.Model):
             posted._mail_approved_invoices()
             posted._queue_approved_charges()
         return posted
+
+    def _check_not_being_charged(self):
+        """Refuse to delete or cancel what is being charged: the money would pay for nothing, and the periods would be
+        billed and charged again.
+
+        :raise UserError: naming the document
+        """
+        for move in self:
+            if move._get_open_transactions().subscription_invoice_id:
+                raise UserError(self.env._(
+                    "%(name)s can't be deleted or cancelled: a payment for it is under way. Wait until it is answered.",
+                    name=move._get_charge_label()))
 
     def _has_to_be_paid(self):
         """Override of `account_payment`: what is being charged isn't paid online at the same time."""

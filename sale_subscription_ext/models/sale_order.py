@@ -35,6 +35,7 @@ class SaleOrder(models.Model):
         'subscription.billing.mixin',
         'subscription.collection.mixin',
         'subscription.collection.mail.mixin',
+        'subscription.prepaid.mixin',
         'subscription.saving.mixin',
         'subscription.invoicing.mixin',
         'subscription.obstacle.mixin',

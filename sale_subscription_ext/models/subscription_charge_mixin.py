@@ -90,6 +90,44 @@ class SubscriptionChargeMixin(models.AbstractModel):
                     tx.provider_code not in const.MANUAL_PROVIDERS or tx.create_date > recent))
                 or (tx.state == 'draft' and (tx.subscription_invoice_id or tx.create_date > begun))))
 
+    # === BUSINESS METHODS - CLOSED CONTRACTS === #
+
+    def _get_left_subscriptions(self):
+        """Return the contracts of a prepaid draft which have closed: their part isn't owed any more, and is kept only
+        as long as its payment may still come.
+
+        :rtype: sale.order
+        """
+        self.ensure_one()
+        if self.state != 'draft' or not self.subscription_is_prepaid:
+            return self.env['sale.order']
+        return self._get_subscriptions().filtered(lambda order: order.subscription_state == 'closed')
+
+    @api.model
+    def _lock_next_left_draft(self, last_id):
+        """Lock the next prepaid draft with a contract which has closed.
+
+        :param int last_id: the last one which was looked at
+        :rtype: account.move
+        """
+        query = self._search(Domain([
+            ('id', '>', last_id), ('move_type', '=', 'out_invoice'), ('payment_state', 'in', ('not_paid', 'partial')),
+            ('state', '=', 'draft'), ('subscription_is_prepaid', '=', True),
+            ('invoice_line_ids.sale_line_ids.order_id.subscription_state', '=', 'closed'),
+        ]), order='id', limit=1)
+        rows = self.env.execute_query(SQL("%s FOR NO KEY UPDATE OF account_move SKIP LOCKED", query.select()))
+        return self.browse(row[0] for row in rows)
+
+    def _cancel_left_draft(self):
+        """Cancel what a locked draft bills for closed contracts, unless its payment may still come."""
+        self.ensure_one()
+        if self._get_open_transactions():
+            return
+        closed = self._get_left_subscriptions()
+        closed._cancel_prepaid_drafts()
+        for order in closed:
+            order._waive_remaining(order.close_date)
+
     # === BUSINESS METHODS - QUEUE === #
 
     def _queue_subscription_charges(self):

@@ -271,6 +271,8 @@ class SubscriptionChargeTransactionMixin(models.AbstractModel):
         invoice = self.subscription_invoice_id
         if not invoice._is_charge_open():
             return self.env._("The invoice was paid or cancelled in the meantime.")
+        if invoice._get_left_subscriptions():
+            return self.env._("The subscription was closed in the meantime.")
         if self.currency_id.compare_amounts(invoice._get_charge_amount(), self.amount) < 0:
             return self.env._("A part of the invoice was paid in the meantime.")
         return None

@@ -174,34 +174,6 @@ class SubscriptionCollectionMixin(models.AbstractModel):
         self.ensure_one()
         return self.collection_mode != 'draft'
 
-    def _prepare_prepaid_invoice(self, rows, invoice_date=None):
-        """Prepare what differs on a draft which the customer pays before it is an invoice: it is due when its period
-        begins.
-
-        :param rows: the ledger rows which it bills
-        :param datetime.date invoice_date: its date, if any
-        :return: values of the invoice
-        :rtype: dict
-        """
-        self.ensure_one()
-        made = invoice_date or self._subscription_today()
-        return {
-            'subscription_is_prepaid': True,
-            'invoice_payment_term_id': False,
-            'invoice_date_due': max(made, min(rows.mapped('date_start'), default=made)),
-        }
-
-    def _cancel_prepaid_drafts(self):
-        """Cancel what was asked for ahead and nobody has paid; what is being paid right now is left alone.
-
-        The invoice of several contracts goes on without these.
-        """
-        drafts = self.order_line.invoice_lines.move_id.filtered(
-            lambda move: move.subscription_is_prepaid and move.state == 'draft' and not move._get_open_transactions())
-        ending = drafts.filtered(lambda move: move._get_subscriptions() <= self)
-        ending.button_cancel()
-        (drafts - ending).invoice_line_ids.filtered(lambda line: line.sale_line_ids.order_id & self).unlink()
-
     def _has_payment_method(self):
         """Return whether the money of this contract can be collected: by asking the customer, or by a saved method.
 
@@ -270,8 +242,8 @@ class SubscriptionCollectionMixin(models.AbstractModel):
         :rtype: list[str]
         """
         return [
-            '_settle_open_charges', '_ask_about_charges', '_charge_due_invoices', '_find_returned_payments',
-            '_remind_of_charges', '_warn_of_payment_methods',
+            '_settle_open_charges', '_ask_about_charges', '_cancel_left_drafts', '_charge_due_invoices',
+            '_find_returned_payments', '_remind_of_charges', '_warn_of_payment_methods',
         ]
 
     @api.model

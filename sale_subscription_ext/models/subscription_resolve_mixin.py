@@ -57,11 +57,12 @@ class SubscriptionResolveMixin(models.AbstractModel):
                     "%(provider)s can't be asked again about payment %(reference)s. Look it up in your account there,"
                     " then press It Was Charged or It Was Not Charged.",
                     provider=payment.provider_id.name, reference=payment.reference))
-            if not move._is_charge_open():
+            if reason := payment._get_stop_reason():
                 raise UserError(self.env._(
-                    "%(invoice)s is paid already: asking again could charge it a second time. Look up payment"
+                    "%(invoice)s: %(reason)s Asking again could take money which isn't owed any more. Look up payment"
                     " %(reference)s in your account at %(provider)s, then press It Was Charged or It Was Not Charged.",
-                    invoice=move._get_charge_label(), reference=payment.reference, provider=payment.provider_id.name))
+                    invoice=move._get_charge_label(), reason=reason, reference=payment.reference,
+                    provider=payment.provider_id.name))
             payment.subscription_sent_date = now - timedelta(minutes=const.ASK_AGAIN_MINUTES)
         self.env['sale.order']._trigger_collection()
         return self._get_done_notification(self.env._("The provider is asked. This list tells what it says."))

@@ -1,6 +1,11 @@
+from datetime import timedelta
+from unittest.mock import patch
+
+from odoo.exceptions import UserError
 from odoo.tests import freeze_time, tagged
 
 from odoo.addons.mail.tests.common import MailCase
+from odoo.addons.sale_subscription_ext import const
 from odoo.addons.sale_subscription_ext.tests.charge_common import SubscriptionChargeCommon
 
 
@@ -80,3 +85,86 @@ class TestPrepaid(SubscriptionChargeCommon, MailCase):
             reference=order.name, state='done')
         tx._post_process()
         self.assertRecordValues(order.invoice_ids, [{'state': 'posted', 'payment_state': 'paid', 'amount_total': 15.0}])
+
+    # === WHILE NOBODY KNOWS WHETHER IT IS PAID === #
+
+    def _charge_unanswered(self, **values):
+        """Return a contract whose prepaid draft was charged, and a provider which didn't answer."""
+        self.startPatcher(patch.dict(const.REPEATABLE_HOURS, {'none': 23}))
+        order = self._create_prepaid(start_date='2026-06-16', payment_token_id=self.token.id, **values)
+        self._bill('2026-06-16', order)
+        self.answer = 'timeout'
+        self._collect()
+        self.assertEqual((order.charge_state, len(self.requests)), ('unknown', 1))
+        return order
+
+    def _ask_again(self, order, answer):
+        self._get_charges(order).subscription_sent_date -= timedelta(hours=1)
+        self.answer = answer
+        self._collect()
+
+    def test_a_draft_whose_payment_has_no_answer_cannot_be_cancelled(self):
+        order = self._charge_unanswered()
+        move = order.invoice_ids
+        for leave in (move.button_cancel, move.unlink):
+            with self.assertRaisesRegex(UserError, "under way"), self.env.cr.savepoint():
+                leave()
+        move.action_confirm_not_charged()
+        self.assertEqual(order.charge_state, 'failed')
+        move.button_cancel()
+        self.assertEqual((move.state, order.charge_state), ('cancel', 'none'))
+        self.assertEqual(self._get_ledger(order, 'date_start', 'state'), [('2026-06-16', 'open')])
+
+    def test_closing_asks_for_no_money_any_more(self):
+        order = self._charge_unanswered()
+        order._close_subscriptions(self.reason)
+        self.assertEqual(order.invoice_ids.state, 'draft', "The money may have been taken")
+        self._ask_again(order, 'done')
+        self.assertEqual(len(self.requests), 1, "The same request would take the money if the first never arrived")
+        with self.assertRaisesRegex(UserError, "closed in the meantime"):
+            order.invoice_ids.action_ask_provider()
+        order.invoice_ids.action_confirm_charged()
+        self.assertRecordValues(order.invoice_ids, [{'state': 'posted', 'payment_state': 'paid'}])
+
+    def test_what_closing_left_alone_is_cancelled_when_no_money_came(self):
+        order = self._charge_unanswered()
+        order._close_subscriptions(self.reason)
+        self._flush_tracking()
+        order.invoice_ids.action_confirm_not_charged()
+        with self.mock_mail_gateway():
+            self._collect()
+            self._flush_tracking()
+        self.assertFalse(self._new_mails)
+        self.assertEqual((order.invoice_ids.state, order.charge_state), ('cancel', 'none'))
+        self.assertFalse(order.is_in_dunning)
+        self.assertEqual(set(self._get_ledger(order, 'state')), {('waived',)})
+        self.assertEqual(len(self.requests), 1)
+
+    def test_a_page_which_a_customer_left_keeps_no_draft_of_a_closed_contract(self):
+        order = self._create_prepaid(start_date='2026-06-16')
+        move = self._bill('2026-06-16', order)
+        self._create_transaction(
+            'redirect', amount=30.0, currency_id=move.currency_id.id, invoice_ids=[(6, 0, move.ids)],
+            reference='Web', partner_id=self.partner.id)
+        self.env.flush_all()
+        self.cr.execute("UPDATE payment_transaction SET create_date = '2026-06-16 09:50:00'")
+        self.env.invalidate_all()
+        order._close_subscriptions(self.reason)
+        self._collect()
+        self.assertEqual(move.state, 'draft', "The customer may be about to pay")
+        with freeze_time('2026-06-16 12:00:00'):
+            self._collect()
+        self.assertEqual(move.state, 'cancel')
+
+    def test_only_the_part_of_a_closed_contract_leaves_a_draft_of_several(self):
+        self.prepaid.consolidate = True
+        orders = self._create_prepaid(start_date='2026-06-16', payment_token_id=self.token.id)
+        orders |= self._create_prepaid(start_date='2026-06-16', payment_token_id=self.token.id)
+        move = self._bill('2026-06-16', orders)
+        self.answer = 'timeout'
+        self._collect()
+        orders[0]._close_subscriptions(self.reason)
+        self.assertEqual(move.amount_total, 60.0)
+        move.action_confirm_not_charged()
+        self._collect()
+        self.assertEqual((move.state, move.amount_total, move._get_subscriptions()), ('draft', 30.0, orders[1]))

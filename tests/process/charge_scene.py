@@ -25,7 +25,7 @@ for name, (customer, card) in contracts.items():
         'provider_id': provider.id, 'payment_method_id': card_method.id, 'payment_details': '4242',
         'partner_id': partner.id, 'provider_ref': customer, 'stripe_payment_method': card})
     order = env['sale.order'].create({
-        'partner_id': partner.id, 'plan_id': plan.id, 'payment_token_id': token.id,
+        'partner_id': partner.id, 'plan_id': plan.id, 'payment_token_id': token.id, 'collection_mode': mode,
         'order_line': [(0, 0, {'product_id': product.id})]})
     order.action_confirm()
     result[name] = order.id
@@ -45,6 +45,8 @@ else:
 
 PAY_BY_TRANSFER = """
 for order in env['sale.order'].browse(order_ids):
+    # A payment is registered on an invoice only.
+    order.invoice_ids.filtered(lambda move: move.state == 'draft').action_post()
     env['account.payment.register'].with_context(
         active_model='account.move', active_ids=order.invoice_ids.ids,
     ).create({})._create_payments()
@@ -73,17 +75,21 @@ READ_MONEY = """
 result = {}
 for order in env['sale.order'].browse(order_ids):
     moves = order.invoice_ids
+    kept = moves.filtered(lambda move: move.state != 'cancel')
     txs = env['payment.transaction'].search([('subscription_invoice_id', 'in', moves.ids)])
     payments = env['account.payment'].search([('partner_id', '=', order.partner_id.id), ('state', '!=', 'draft')])
     result[order.id] = {
-        'owed': round(100 * sum(moves.mapped('amount_total'))),
-        'open': round(100 * sum(moves.mapped('amount_residual'))),
+        'owed': round(100 * sum(kept.mapped('amount_total'))),
+        'open': round(100 * sum(
+            move.amount_residual if move.state == 'posted' else move.amount_total for move in kept)),
         'charged': round(100 * sum(payments.filtered('payment_transaction_id').mapped('amount'))),
         'transferred': round(100 * sum(payments.filtered(lambda p: not p.payment_transaction_id).mapped('amount'))),
         'state': order.charge_state,
         'charge': ','.join(move.subscription_charge_state or '' for move in moves),
         'tx': [tx.state for tx in txs],
         'contract': order.subscription_state,
+        'mode': order.collection_mode,
+        'documents': moves.mapped('state'),
     }
 """
 
@@ -95,10 +101,15 @@ class ChargeScene(StripeScene):
         super().__init__(database)
         self.customers: dict[int, str] = {}
 
-    def create_contracts(self, names: list[str], number: str = GOOD_CARD) -> dict[str, int]:
-        """Create contracts with a card saved, bill one month of each, and return their ids by name."""
+    def create_contracts(
+        self, names: list[str], number: str = GOOD_CARD, mode: str = "charge"
+    ) -> dict[str, int]:
+        """Create contracts with a card saved, bill one month of each, and return their ids by name.
+
+        :param mode: how they are collected; `prepaid` drafts are charged as soon as invoices are
+        """
         accounts = {name: self.provider.create_customer(name, number) for name in names}
-        orders = self.shell.run(CREATE, contracts=accounts)
+        orders = self.shell.run(CREATE, contracts=accounts, mode=mode)
         self.customers.update({order: accounts[name][0] for name, order in orders.items()})
         return orders
 
@@ -163,6 +174,9 @@ def find_wrong(money: dict[str, Any], *, is_paid: bool, by_transfer: bool = Fals
         wrong.append(f"nobody is told of it: {money['state']}")
     if not by_transfer and money["owed"] != money["open"] + money["taken"]:
         wrong.append("what is paid isn't what was taken")
+    # What is paid in advance is an invoice once the money is there, not before, and isn't lost meanwhile.
+    if money["documents"] != ["posted" if is_paid or money["mode"] == "charge" else "draft"]:
+        wrong.append(f"its documents are {money['documents']}")
     if money["contract"] != "progress":
         wrong.append(f"the contract is {money['contract']}")
     return wrong

@@ -1,4 +1,5 @@
-"""The fault matrix: each fault between Odoo and the provider, at each point of the flow.
+"""The fault matrix: each fault between Odoo and the provider, at each point of the flow, for invoices and for drafts
+which are paid in advance.
 
 Whatever happens, the money which the provider took (asked at the provider), payments in Odoo and what is owed agree;
 nothing is taken more than once, and what isn't paid is in a state which a person can resolve.
@@ -32,6 +33,7 @@ PASSING = {
     "429 before": faults.answer_instead(429),
     "409 before": faults.answer_instead(409),
 }
+QUICK = {name: fault for name, fault in PASSING.items() if "late" not in name}
 # The provider did its work, says that it failed, and says so again when asked again: only an event can tell.
 REMEMBERED = {"500 remembered": faults.answer_after(500, remember=True)}
 # The provider says no, and nothing is taken.
@@ -47,15 +49,28 @@ TOOK_AT_ONCE = {
     "500 remembered",
 }
 
+# What becomes of the accounts of drafts, and of contracts, while the provider is silent.
+ARCHIVE_ACCOUNTS = """
+moves = env['sale.order'].browse(order_ids).invoice_ids
+moves.invoice_line_ids.account_id.active = is_active
+result = [move.subscription_booking_error or '' for move in moves]
+"""
+CLOSE = """
+env['sale.order'].browse(order_ids)._close_subscriptions(
+    env['subscription.close.reason'].search([('kind', '=', 'voluntary')], limit=1))
+"""
+CONFIRM_NOT_CHARGED = "env['sale.order'].browse(order_id).invoice_ids.action_confirm_not_charged()"
+
 
 class Matrix:
     """One contract for each fault; all are charged in one run."""
 
-    def __init__(self, scene: ChargeScene, faults_by_name: dict[str, Any]) -> None:
+    def __init__(self, scene: ChargeScene, mode: str, faults_by_name: dict[str, Any]) -> None:
         self.scene = scene
-        self.orders = scene.create_contracts([name for name in faults_by_name if name not in BAD_CARDS])
+        good = [name for name in faults_by_name if name not in BAD_CARDS]
+        self.orders = scene.create_contracts(good, mode=mode)
         for name in BAD_CARDS.keys() & faults_by_name.keys():
-            self.orders.update(scene.create_contracts([name], BAD_CARDS[name]))
+            self.orders.update(scene.create_contracts([name], BAD_CARDS[name], mode))
         for name, order in self.orders.items():
             if fault := faults_by_name.get(name):
                 scene.proxy.plan(scene.customers[order], fault)
@@ -80,12 +95,18 @@ def scene(charge_scene: ChargeScene) -> ChargeScene:
     return charge_scene
 
 
+@pytest.fixture(params=["charge", "prepaid"])
+def mode(request: pytest.FixtureRequest) -> str:
+    """How contracts are collected: by invoices, or by drafts which the money makes invoices."""
+    return request.param
+
+
 ALL = {**PASSING, **REMEMBERED, **REFUSED, **dict.fromkeys(BAD_CARDS)}
 
 
-def test_with_lost_webhooks_asking_again_finds_out(scene: ChargeScene) -> None:
+def test_with_lost_webhooks_asking_again_finds_out(scene: ChargeScene, mode: str) -> None:
     """No event ever comes: what got no answer is asked about again with the same payment."""
-    matrix = Matrix(scene, PASSING | REFUSED | dict.fromkeys(BAD_CARDS))
+    matrix = Matrix(scene, mode, PASSING | REFUSED | dict.fromkeys(BAD_CARDS))
     scene.collect()
     scene.collect_until_quiet()
     matrix.check(lambda name: name in PASSING)
@@ -93,10 +114,10 @@ def test_with_lost_webhooks_asking_again_finds_out(scene: ChargeScene) -> None:
     matrix.check(lambda _name: True)
 
 
-@pytest.mark.parametrize("times", [1, 2])
-def test_a_webhook_tells_what_no_answer_did(scene: ChargeScene, times: int) -> None:
+@pytest.mark.parametrize(("mode", "times"), [("charge", 1), ("charge", 2), ("prepaid", 2)])
+def test_a_webhook_tells_what_no_answer_did(scene: ChargeScene, mode: str, times: int) -> None:
     """Events come before anybody asks again, once or twice each; what the provider never saw is asked about."""
-    matrix = Matrix(scene, ALL)
+    matrix = Matrix(scene, mode, ALL)
     scene.collect()
     for order in (order for name, order in matrix.orders.items() if name in TOOK_AT_ONCE):
         scene.proxy.mailbox.wait_for("payment_intent.succeeded", scene.customers[order])
@@ -107,12 +128,11 @@ def test_a_webhook_tells_what_no_answer_did(scene: ChargeScene, times: int) -> N
     matrix.check(lambda name: name in PASSING | REMEMBERED)
 
 
-def test_a_fault_which_stays_for_a_while_takes_nothing_twice(scene: ChargeScene) -> None:
+def test_a_fault_which_stays_for_a_while_takes_nothing_twice(scene: ChargeScene, mode: str) -> None:
     """The same thing goes wrong three times, then well."""
-    quick = {name: fault for name, fault in PASSING.items() if "late" not in name}
-    matrix = Matrix(scene, quick)
+    matrix = Matrix(scene, mode, QUICK)
     for name, order in matrix.orders.items():
-        if fault := quick[name]:
+        if fault := QUICK[name]:
             scene.proxy.plan(scene.customers[order], fault, fault)
     scene.collect()
     for turn in range(1, 6):
@@ -120,9 +140,9 @@ def test_a_fault_which_stays_for_a_while_takes_nothing_twice(scene: ChargeScene)
     matrix.check(lambda _name: True)
 
 
-def test_a_customer_who_pays_by_transfer_meanwhile_isnt_charged_after(scene: ChargeScene) -> None:
+def test_a_customer_who_pays_by_transfer_meanwhile_isnt_charged_after(scene: ChargeScene, mode: str) -> None:
     """While no answer is there, a transfer pays the invoice: nothing is asked for any more which wasn't taken."""
-    matrix = Matrix(scene, PASSING | REMEMBERED)
+    matrix = Matrix(scene, mode, PASSING | REMEMBERED)
     scene.collect()
     before = scene.get_money(*matrix.orders.values())
     scene.pay_by_transfer(*(order for name, order in matrix.orders.items() if before[order]["open"]))
@@ -143,9 +163,9 @@ def test_a_customer_who_pays_by_transfer_meanwhile_isnt_charged_after(scene: Cha
         assert money[order]["charges"] <= 1, name
 
 
-def test_after_a_day_nothing_is_sent_again(scene: ChargeScene) -> None:
+def test_after_a_day_nothing_is_sent_again(scene: ChargeScene, mode: str) -> None:
     """When the provider may have forgotten the key, the same request would charge again: a person is asked."""
-    matrix = Matrix(scene, PASSING | REMEMBERED)
+    matrix = Matrix(scene, mode, PASSING | REMEMBERED)
     scene.collect()
     scene.proxy.forget_keys()
     asked = len(scene.proxy.requests)
@@ -163,3 +183,49 @@ def test_after_a_day_nothing_is_sent_again(scene: ChargeScene) -> None:
     scene.deliver_events(matrix.orders)
     scene.collect(minutes=2 * DAY + 1)
     matrix.check(lambda _name: True)
+
+
+def test_money_for_a_draft_which_cannot_be_posted_is_booked_later(scene: ChargeScene) -> None:
+    """The money is taken once, a person is told why it isn't booked, and it is once the reason is gone."""
+    matrix = Matrix(scene, "prepaid", QUICK)
+    orders = list(matrix.orders.values())
+    scene.shell.run(ARCHIVE_ACCOUNTS, order_ids=orders, is_active=False)
+    scene.collect()
+    scene.collect_until_quiet()
+    for name, order in matrix.orders.items():
+        [money] = scene.get_money(order).values()
+        assert (money["charges"], money["taken"], money["charged"]) == (1, 3000, 0), name
+        assert money["documents"] == ["draft"], name
+    errors = scene.shell.run(ARCHIVE_ACCOUNTS, order_ids=orders, is_active=True)
+    assert all("could not be booked" in error for error in errors), errors
+    scene.collect()
+    matrix.check(lambda _name: True)
+
+
+def test_closing_keeps_the_draft_whose_money_may_be_taken(scene: ChargeScene) -> None:
+    """A closed contract isn't asked for money any more, what was taken makes an invoice, and the rest is cancelled."""
+    matrix = Matrix(scene, "prepaid", {
+        name: fault for name, fault in ALL.items()
+        if name in ("none", "request lost", "answer lost", "500 remembered", "decline", "hard decline")})
+    scene.collect()
+    scene.shell.run(CLOSE, order_ids=list(matrix.orders.values()))
+    scene.collect_until_quiet()
+    kept = {"request lost", "answer lost", "500 remembered"}
+    for name, order in matrix.orders.items():
+        [money] = scene.get_money(order).values()
+        expected = "draft" if name in kept else "posted" if name == "none" else "cancel"
+        assert money["documents"] == [expected], name
+        assert money["state"] == {"draft": "unknown", "posted": "paid", "cancel": "none"}[expected], name
+    scene.deliver_events(matrix.orders)
+    # The provider has nothing to tell of a request which it never saw; a person finds nothing there.
+    scene.shell.run(CONFIRM_NOT_CHARGED, order_id=matrix.orders["request lost"])
+    scene.collect_until_quiet()
+    scene.collect(minutes=4 * DAY)
+    for name, order in matrix.orders.items():
+        [money] = scene.get_money(order).values()
+        is_taken = name in TOOK_AT_ONCE
+        assert money["documents"] == ["posted" if is_taken else "cancel"], name
+        assert (money["charges"], money["taken"]) == ((1, 3000) if is_taken else (0, 0)), name
+        assert money["taken"] == money["charged"] == money["owed"], name
+        assert money["open"] == 0, name
+        assert money["state"] == ("paid" if is_taken else "none"), name
