@@ -149,16 +149,16 @@ class AccountMove(models.Model):
         return posted
 
     def _check_not_being_charged(self):
-        """Refuse to delete or cancel what is being charged: the money would pay for nothing, and the periods would be
-        billed and charged again.
+        """Refuse to delete, cancel or replace what is being charged: the money would pay for nothing, and the periods
+        would be billed and charged again.
 
         :raise UserError: naming the document
         """
         for move in self:
             if move._get_open_transactions().subscription_invoice_id:
                 raise UserError(self.env._(
-                    "%(name)s can't be deleted or cancelled: a payment for it is under way. Wait until it is answered.",
-                    name=move._get_charge_label()))
+                    "%(name)s can't be deleted, cancelled or replaced: a payment for it is under way. Wait until it is"
+                    " answered.", name=move._get_charge_label()))
 
     def _has_to_be_paid(self):
         """Override of `account_payment`: what is being charged isn't paid online at the same time."""

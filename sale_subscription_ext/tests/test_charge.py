@@ -158,6 +158,16 @@ class TestCharge(SubscriptionChargeCommon):
         draft.action_post()
         self.assertEqual(order.charge_state, 'paid')
 
+    def test_an_invoice_is_not_replaced_while_its_payment_is_under_way(self):
+        order = self._create_charged()
+        move = self._bill('2026-06-16', order)
+        self.answer = 'pending'
+        self._collect()
+        wizard = self.env['account.move.reversal'].with_context(
+            active_model='account.move', active_ids=move.ids).create({'journal_id': move.journal_id.id})
+        with self.assertRaisesRegex(UserError, "a payment for it is under way"):
+            wizard.modify_moves()
+
     def test_a_contract_does_not_wait_for_an_invoice_which_was_cancelled(self):
         order = self._create_charged(payment_token_id=False)
         move = self._bill('2026-06-16', order)
