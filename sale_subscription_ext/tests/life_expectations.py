@@ -192,9 +192,10 @@ class Expectations:
             story.free |= set(days_of(story.served_from, max(story.served_from, now.next_start))) if is_kept else set()
 
     def get_amendment(self, order, line):
-        """Return the amendment which was applied last."""
-        applied = order.amendment_ids.filtered(lambda amendment: amendment.applied_date)
-        return applied.sorted(lambda amendment: (amendment.applied_date, amendment.effective_date, amendment.id))[-1:]
+        """Return the amendment of a line which was applied in the present step, the last one."""
+        applied = order.amendment_ids.filtered('applied_date') - self.applied
+        return applied.filtered(lambda amendment: line in amendment.order_line.parent_line_id).sorted(
+            lambda amendment: (amendment.effective_date, amendment.id))[-1:]
 
     def get_day_of_change(self, line, was, now, is_kept, is_direct):
         """Return from when on a line costs what it costs now."""
@@ -203,7 +204,7 @@ class Expectations:
         amendment = self.get_amendment(line.order_id, line)
         if is_direct or not was.quantity:
             return now.next_start
-        if amendment and line in amendment.order_line.parent_line_id and amendment not in self.applied:
+        if amendment:
             return max(amendment.effective_date, was.next_start) if is_kept else amendment.effective_date
         return change.effective_date
 
