@@ -109,6 +109,9 @@ class SubscriptionMailMixin(models.AbstractModel):
         :rtype: dict
         """
         return {
+            # As the host posts those of stages: e-mails which follow refer to it in place of what was only logged, and
+            # an answer to it is no note, so that the followers of the contract are told.
+            'message_type': 'auto_comment',
             'subtype_id': self.env['ir.model.data']._xmlid_to_res_id('mail.mt_note'),
             'email_layout_xmlid': 'mail.mail_notification_layout_with_responsible_signature',
         }
