@@ -12,7 +12,6 @@ from typing import Any
 
 from charge_scene import ChargeScene
 from mail_server import MailServer, get_text
-from stripe_scene import PUBLISHABLE_KEY
 
 from devtools.stripe.server import GOOD_CARD
 
@@ -36,6 +35,7 @@ token = card and env['payment.token'].create({
     'partner_id': partner.id, 'provider_ref': card[0], 'stripe_payment_method': card[1]})
 order = env['sale.order'].create({
     'partner_id': partner.id, 'plan_id': plan.id, 'user_id': False, 'payment_token_id': token and token.id,
+    'invoice_email': invoice_email,
     'order_line': [(0, 0, {'product_id': env['product.product'].search([('default_code', '=', 'HOSTING')]).id})]})
 result = order.id
 """
@@ -63,9 +63,9 @@ class Page:
     def __init__(self, address: str) -> None:
         try:
             with urllib.request.urlopen(address) as answer:
-                self.status, self.text = answer.status, answer.read().decode()
+                self.status, self.headers, self.text = answer.status, answer.headers, answer.read().decode()
         except urllib.error.HTTPError as answer:
-            self.status, self.text = answer.code, answer.read().decode()
+            self.status, self.headers, self.text = answer.code, answer.headers, answer.read().decode()
 
     @property
     def is_paying(self) -> bool:
@@ -94,14 +94,20 @@ class MailScene:
     # CONTRACTS
     # ------------------------------------------------------------------
 
-    def create_contract(self, recipient: str, lang: str = "en_US", number: str = "", **plan_values: Any) -> int:
+    def create_contract(
+        self, recipient: str, lang: str = "en_US", number: str = "", *, invoice_email: bool = False,
+        **plan_values: Any,
+    ) -> int:
         """Let a contract begin for somebody with an address, and return its id.
 
         :param number: of the card which is saved, if one is
+        :param invoice_email: whether its invoices are e-mailed, however they are paid
         :param plan_values: what differs on its plan
         """
         card = self.charges.provider.create_customer(recipient, number) if number else None
-        order = self.shell.run(CREATE, recipient=recipient, lang=lang, card=card, plan_values=plan_values)
+        order = self.shell.run(
+            CREATE, recipient=recipient, lang=lang, card=card, invoice_email=invoice_email,
+            plan_values=plan_values)
         # On its own, as a user does: the host tells of no step in the transaction which creates a record.
         self.shell.run(CONFIRM, order_id=order)
         return order
@@ -138,9 +144,10 @@ class MailScene:
             "landing_route": page.find("landing-route"), "is_validation": False,
             "access_token": page.find("access-token")})
         intent = begun["client_secret"].partition("_secret_")[0]
-        self.charges.provider.call("POST", f"payment_intents/{intent}/confirm", {
-            "key": PUBLISHABLE_KEY, "client_secret": begun["client_secret"],
-            "payment_method": self.charges.provider.create_card(number)})
+        # Stripe takes the card with the confirmation, localstripe before it.
+        provider = self.charges.provider
+        provider.call("POST", f"payment_intents/{intent}", {"payment_method": provider.create_card(number)})
+        provider.call("POST", f"payment_intents/{intent}/confirm")
         self.charges.come_back(reference=begun["reference"], payment_intent=intent)
         self.shell.run(POST_PROCESS)
 

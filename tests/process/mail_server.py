@@ -12,7 +12,7 @@ from aiosmtpd.controller import Controller
 
 from devtools import proc
 
-PATIENCE = 60
+PATIENCE = 15
 
 
 class MailServer:

@@ -80,6 +80,7 @@ def test_all_e_mails_of_a_contract_are_one_thread(mails: MailScene, tells_of_sta
         references = set(str(message['References']).split())
         assert not known or references & known, f"{message['Subject']} begins a thread of its own"
         known.add(str(message['Message-Id']).strip())
+        assert 'Internal communication' not in get_text(message), "The list of the mailbox shows it"
 
 
 def test_an_answer_to_an_e_mail_comes_to_the_contract(mails: MailScene) -> None:
