@@ -21,7 +21,8 @@ class PaymentTransaction(models.Model):
 
     @api.model_create_multi
     def create(self, vals_list):
-        """Override of `payment` to keep customers from paying what is being charged."""
+        """Override of `payment` to keep customers from paying what is paid, or being charged."""
+        self._check_still_owed(vals_list)
         self._check_no_charge_under_way(vals_list)
         return super().create([self._prepare_guarded_payment(vals) for vals in vals_list])
 

@@ -10,7 +10,7 @@ from psycopg2.extensions import TransactionRollbackError
 from odoo import api, fields, models
 from odoo.exceptions import UserError, ValidationError
 from odoo.fields import Domain
-from odoo.tools import SQL
+from odoo.tools import SQL, format_amount
 from odoo.tools.date_utils import end_of
 
 from .. import const
@@ -115,13 +115,8 @@ class SubscriptionChargeTransactionMixin(models.AbstractModel):
         :param list[dict] vals_list: values of new payments
         :raise ValidationError: saying what to do
         """
-        ids = {
-            invoice_id for vals in vals_list
-            if (vals.get('operation') or '').startswith('online') and vals.get('invoice_ids')
-            for invoice_id in self._fields['invoice_ids'].convert_to_cache(vals['invoice_ids'], self)
-        }
-        # Customers have no right on invoices.
-        moves = self.env['account.move'].sudo().browse(ids).filtered('subscription_charge_state')
+        begun = [self._get_invoices_to_pay(vals) for vals in vals_list]
+        moves = self.env['account.move'].sudo().union(*begun).filtered('subscription_charge_state')
         if not moves:
             return
         # A worker which looked at the invoice just before this is turned back by the database.
@@ -136,6 +131,40 @@ class SubscriptionChargeTransactionMixin(models.AbstractModel):
                 " minutes to see whether it is paid."))
 
     @api.model
+    def _check_still_owed(self, vals_list):
+        """Refuse to begin online payments of more than is left of invoices of contracts: a link which was mailed, or a
+        page which stayed open, would take money a second time.
+
+        :param list[dict] vals_list: values of new payments
+        :raise ValidationError: saying what is left
+        """
+        for vals in vals_list:
+            moves = self._get_invoices_to_pay(vals)
+            if not moves._get_subscriptions() or set(moves.mapped('move_type')) != {'out_invoice'}:
+                continue
+            left, currency = moves._get_amount_left(), moves.currency_id[:1]
+            if currency.is_zero(left):
+                raise ValidationError(self.env._(
+                    "Nothing is left to be paid of this invoice. Reload this page."))
+            if currency.compare_amounts(vals.get('amount') or 0.0, left) > 0:
+                raise ValidationError(self.env._(
+                    "%(amount)s are left to be paid of this invoice. Reload this page.",
+                    amount=format_amount(self.env, left, currency)))
+
+    @api.model
+    def _get_invoices_to_pay(self, vals):
+        """Return the invoices which somebody begins to pay online.
+
+        :param dict vals: values of a new payment
+        :return: in sudo: customers have no right on invoices
+        :rtype: account.move
+        """
+        moves = self.env['account.move'].sudo()
+        if not (vals.get('operation') or '').startswith('online') or not vals.get('invoice_ids'):
+            return moves
+        return moves.browse(self._fields['invoice_ids'].convert_to_cache(vals['invoice_ids'], self))
+
+    @api.model
     def _prepare_guarded_payment(self, vals):
         """Let what a customer pays online with a saved method be kept open and asked about, as a charge is, when its
         provider doesn't answer.
@@ -144,11 +173,9 @@ class SubscriptionChargeTransactionMixin(models.AbstractModel):
         :return: the values, completed
         :rtype: dict
         """
-        if vals.get('operation') != 'online_token' or not vals.get('invoice_ids'):
+        if vals.get('operation') != 'online_token':
             return vals
-        # Customers have no right on invoices.
-        moves = self.env['account.move'].sudo().browse(
-            self._fields['invoice_ids'].convert_to_cache(vals['invoice_ids'], self))
+        moves = self._get_invoices_to_pay(vals)
         if len(moves) != 1 or not moves._get_subscriptions():
             return vals
         now = fields.Datetime.now()

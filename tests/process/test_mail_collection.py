@@ -16,6 +16,8 @@ PREPAID = '/payment/pay'
 FORMATS = {'en_US': ('$ 30.00', '%m/%d/%Y'), 'fr_FR': ('$ 30,00', '%d/%m/%Y')}
 LANGUAGES = pytest.mark.parametrize('lang', list(FORMATS))
 
+READ_PAYMENTS = "result = env['account.payment'].search([('partner_id.email', '=', recipient)]).mapped('amount')"
+
 
 def get_state(mails: MailScene, move: int) -> tuple[str, str]:
     """Return whether an invoice is posted, and whether it is paid."""
@@ -98,6 +100,10 @@ def test_a_prepaid_customer_pays_by_the_link_of_the_e_mail(mails: MailScene) -> 
     assert get_state(mails, move) == ('draft', 'not_paid'), "Looking at it makes it no invoice"
     mails.pay(page)
     assert get_state(mails, move) == ('posted', 'paid')
+    assert not Page(find_link(wanted, PREPAID)).is_paying, "The link of the e-mail asks for the money once"
+    with pytest.raises(AssertionError, match="Nothing is left to be paid"):
+        mails.pay(page)  # as from a page which was open already
+    assert mails.shell.run(READ_PAYMENTS, recipient=recipient) == [30.0]
     invoice = mails.read(recipient, 3)[-1]
     assert mails.charges.read('account.move', move, 'name') in str(invoice['Subject'])
 
