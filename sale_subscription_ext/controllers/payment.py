@@ -96,6 +96,18 @@ class PaymentPortal(payment_portal.PaymentPortal):
 
     # === TOOLING === #
 
+    def _get_extra_payment_form_values(self, invoice_id=None, amount=None, **kwargs):
+        """Override of `account_payment` to ask for no more than is left of an invoice of subscriptions: a link which
+        was mailed goes on to name the amount of that day.
+        """
+        values = super()._get_extra_payment_form_values(invoice_id=invoice_id, amount=amount, **kwargs)
+        amount = self._cast_as_float(amount)
+        # The host has checked the access.
+        move_sudo = request.env['account.move'].sudo().browse(self._cast_as_int(invoice_id))
+        if amount and move_sudo._get_subscriptions():
+            values['amount'] = min(amount, move_sudo._get_amount_left())
+        return values
+
     def _get_order_to_save_for(self, order_id, access_token=None):
         """Return a subscription whose payment method the visitor may choose.
 

@@ -74,6 +74,7 @@ from . import subscription_unpaid_mixin
 from . import subscription_unpaid_closing_mixin
 from . import subscription_recovery_transaction_mixin
 from . import payment_provider
+from . import subscription_begun_payment_mixin
 from . import subscription_charge_transaction_mixin
 from . import subscription_saving_transaction_mixin
 from . import subscription_refund_transaction_mixin

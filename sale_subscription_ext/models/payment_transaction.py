@@ -8,7 +8,8 @@ from .payment_provider import PaymentUnanswered
 class PaymentTransaction(models.Model):
     _name = 'payment.transaction'
     _inherit = [
-        'payment.transaction', 'subscription.charge.transaction.mixin', 'subscription.recovery.transaction.mixin',
+        'payment.transaction', 'subscription.begun.payment.mixin', 'subscription.charge.transaction.mixin',
+        'subscription.recovery.transaction.mixin',
         'subscription.saving.transaction.mixin', 'subscription.refund.transaction.mixin',
         'subscription.left.transaction.mixin',
     ]
@@ -22,7 +23,8 @@ class PaymentTransaction(models.Model):
 
     @api.model_create_multi
     def create(self, vals_list):
-        """Override of `payment` to keep customers from paying what is being charged."""
+        """Override of `payment` to keep customers from paying what is paid, or being charged."""
+        self._check_still_owed(vals_list)
         self._check_no_charge_under_way(vals_list)
         return super().create([self._prepare_guarded_payment(vals) for vals in vals_list])
 

@@ -370,14 +370,11 @@ class SaleOrder(models.Model):
         self, message, msg_vals=False, model_description=False, force_email_company=False, force_email_lang=False,
         force_record_name=False,
     ):
-        """Override of `sale` to write what a subscription costs over its e-mails, where it would its total."""
+        """Override of `sale` to write over the e-mails of a subscription what it costs, in place of its total."""
         values = super()._notify_by_email_prepare_rendering_context(
             message, msg_vals=msg_vals, model_description=model_description, force_email_company=force_email_company,
             force_email_lang=force_email_lang, force_record_name=force_record_name)
-        if len(self) == 1 and self._is_in_ledger():
-            order = self.with_context(lang=values.get('lang') or self.env.lang)
-            values['subtitles'] = [*values['subtitles'][:1], *order._get_price_texts()]
-        return values
+        return {**values, **self._prepare_mail_layout_values(message, values)}
 
     def _find_mail_template(self):
         """Override of `sale` to offer what has a plan in words of its own."""

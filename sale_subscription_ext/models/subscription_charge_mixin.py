@@ -56,6 +56,13 @@ class SubscriptionChargeMixin(models.AbstractModel):
         self.ensure_one()
         return self.amount_residual if self.state == 'posted' else self.amount_total
 
+    def _get_amount_left(self):
+        """Return what is left to pay of these invoices, nothing of those which are cancelled.
+
+        :rtype: float
+        """
+        return sum(move._get_charge_amount() for move in self if move.state != 'cancel')
+
     def _get_charge_token(self):
         """Return the saved payment method which the invoice is charged to: that of its contract, as of now. Who was
         handed the contract doesn't pay what was billed to somebody else.

@@ -108,67 +108,6 @@ class SubscriptionChargeTransactionMixin(models.AbstractModel):
         first = fields.Date.to_date(f"{int(details['exp_year']):04}-{int(details['exp_month']):02}-01")
         return end_of(first, 'month')
 
-    # === BUSINESS METHODS - OTHER PAYMENTS === #
-
-    @api.model
-    def _check_no_charge_under_way(self, vals_list):
-        """Refuse to begin online payments of invoices which are being charged: the customer would pay twice.
-
-        :param list[dict] vals_list: values of new payments
-        :raise ValidationError: saying what to do
-        """
-        ids = {
-            invoice_id for vals in vals_list
-            if (vals.get('operation') or '').startswith('online') and vals.get('invoice_ids')
-            for invoice_id in self._fields['invoice_ids'].convert_to_cache(vals['invoice_ids'], self)
-        }
-        # Customers have no right on invoices.
-        moves = self.env['account.move'].sudo().browse(ids).filtered('subscription_charge_state')
-        if not moves:
-            return
-        # A worker which looked at the invoice just before this is turned back by the database. Where a saved method
-        # is used, the unique index does so, and the invoice isn't locked while the provider is asked.
-        if not all(self._get_guarded_invoice(vals) for vals in vals_list):
-            self.env.execute_query(SQL(
-                "UPDATE account_move SET subscription_charge_count = subscription_charge_count"
-                " WHERE id IN %s RETURNING id", tuple(moves.ids)))
-        if self.sudo().search_count([
-            ('subscription_invoice_id', 'in', moves.ids), ('state', 'in', const.OPEN_TRANSACTION_STATES),
-        ], limit=1):
-            raise ValidationError(self.env._(
-                "This invoice is being charged to the saved payment method right now. Reload this page in some"
-                " minutes to see whether it is paid."))
-
-    @api.model
-    def _prepare_guarded_payment(self, vals):
-        """Let what a customer pays online with a saved method be kept open and asked about, as a charge is, when its
-        provider doesn't answer.
-
-        :param dict vals: values of a new payment
-        :return: the values, completed
-        :rtype: dict
-        """
-        move = self._get_guarded_invoice(vals)
-        if not move:
-            return vals
-        now = fields.Datetime.now()
-        return {
-            **vals, 'subscription_invoice_id': move.id, 'subscription_charge_time': now, 'subscription_sent_date': now}
-
-    @api.model
-    def _get_guarded_invoice(self, vals):
-        """Return the invoice of a subscription which a customer pays online with a saved method.
-
-        :param dict vals: values of a new payment
-        :return: nothing where something else is paid, or otherwise
-        :rtype: account.move
-        """
-        # Customers have no right on invoices.
-        moves = self.env['account.move'].sudo()
-        if vals.get('operation') == 'online_token' and vals.get('invoice_ids'):
-            moves = moves.browse(self._fields['invoice_ids'].convert_to_cache(vals['invoice_ids'], self))
-        return moves if len(moves) == 1 and moves._get_subscriptions() else moves.browse()
-
     # === BUSINESS METHODS - SENDING === #
 
     def _send_charge(self):

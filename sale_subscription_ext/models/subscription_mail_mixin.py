@@ -109,6 +109,25 @@ class SubscriptionMailMixin(models.AbstractModel):
         :rtype: dict
         """
         return {
+            # As the host posts those of stages: e-mails which follow refer to it in place of what was only logged, and
+            # an answer to it is no note, so that the followers of the contract are told.
+            'message_type': 'auto_comment',
             'subtype_id': self.env['ir.model.data']._xmlid_to_res_id('mail.mt_note'),
             'email_layout_xmlid': 'mail.mail_notification_layout_with_responsible_signature',
         }
+
+    def _prepare_mail_layout_values(self, message, values):
+        """Prepare what the layout of an e-mail about a subscription says differently.
+
+        :param mail.message message: what is sent
+        :param dict values: what the host would let it say
+        :rtype: dict
+        """
+        if len(self) != 1 or not self._is_in_ledger():
+            return {}
+        order = self.with_context(lang=values.get('lang') or self.env.lang)
+        prepared = {'subtitles': [*values['subtitles'][:1], *order._get_price_texts()]}
+        if message.message_type == 'auto_comment':
+            # A note in the chatter, but written to the customer, whose mailbox would show it as internal.
+            prepared['subtype'] = self.env['mail.message.subtype']
+        return prepared

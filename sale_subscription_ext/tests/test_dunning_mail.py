@@ -1,5 +1,6 @@
 from odoo.fields import Command
 from odoo.tests import freeze_time, tagged
+from odoo.tools import html2plaintext
 
 from odoo.addons.sale_subscription_ext.tests.dunning_common import SubscriptionDunningCommon
 
@@ -70,3 +71,16 @@ class TestDunningMail(SubscriptionDunningCommon):
             with self.subTest(name=name):
                 self.assertIn(order.name, template._render_field('body_html', order.ids)[order.id])
                 self.assertTrue(template._render_field('subject', order.ids)[order.id])
+
+    def test_drafts_are_called_by_their_contract_as_they_have_no_number(self):
+        self.monthly.collection_mode = 'prepaid'
+        order = self._create_order(confirm=True)
+        move = self._bill('2026-06-01', order)
+        self.assertEqual(move.state, 'draft')
+        for name in ('payment_failed', 'unpaid_reminder', 'closing_warning', 'closed_unpaid'):
+            template = self.env.ref(f'sale_subscription_ext.mail_template_{name}')
+            body = html2plaintext(template._render_field('body_html', order.ids)[order.id])
+            words = ' '.join(f"{template._render_field('subject', order.ids)[order.id]} {body}".split())
+            with self.subTest(name=name):
+                self.assertIn(order.name, words)
+                self.assertNotRegex(words, r"your invoice is|invoice of|invoice ?,")

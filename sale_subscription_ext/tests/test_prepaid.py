@@ -1,7 +1,7 @@
 from datetime import timedelta
 from unittest.mock import patch
 
-from odoo.exceptions import UserError
+from odoo.exceptions import UserError, ValidationError
 from odoo.tests import freeze_time, tagged
 
 from odoo.addons.mail.tests.common import MailCase
@@ -52,6 +52,36 @@ class TestPrepaid(SubscriptionChargeCommon, MailCase):
         context = self._get_payment_context(page)
         self.assertEqual(float(context['amount']), 30.0)
         self.assertEqual(context['transaction_route'], f'/invoice/transaction/{move.id}')
+
+    def test_the_link_goes_on_to_ask_for_what_is_left_only(self):
+        order = self._create_prepaid()
+        move = self._bill('2026-06-16', order)
+        path = move._get_subscription_payment_url().partition(move.get_base_url())[2]
+        move.action_post()
+        for paid, left in ((10.0, 20.0), (20.0, 0.0)):
+            self.env['account.payment.register'].with_context(
+                active_model='account.move', active_ids=move.ids).create({'amount': paid})._create_payments()
+            with self.subTest(left=left):
+                page = self.url_open(path)
+                self.assertEqual(page.status_code, 200)
+                self.assertEqual('o_payment_form' in page.text, bool(left))
+                if left:
+                    self.assertEqual(float(self._get_payment_context(page)['amount']), left)
+                with self.assertRaisesRegex(ValidationError, "left to be paid"):
+                    self._create_transaction(
+                        'redirect', amount=30.0, currency_id=move.currency_id.id, invoice_ids=[(6, 0, move.ids)],
+                        reference='Late', partner_id=self.partner.id)
+
+    def test_the_link_of_a_draft_which_was_cancelled_takes_no_money(self):
+        order = self._create_prepaid()
+        move = self._bill('2026-06-16', order)
+        path = move._get_subscription_payment_url().partition(move.get_base_url())[2]
+        order._close_subscriptions(self.reason)
+        self.assertNotIn('o_payment_form', self.url_open(path).text)
+        with self.assertRaisesRegex(ValidationError, "Nothing is left"):
+            self._create_transaction(
+                'redirect', amount=30.0, currency_id=move.currency_id.id, invoice_ids=[(6, 0, move.ids)],
+                reference='Late', partner_id=self.partner.id)
 
     def test_a_saved_method_pays_it_when_the_period_begins(self):
         order = self._create_prepaid(payment_token_id=self.token.id)

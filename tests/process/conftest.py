@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 from charge_scene import ChargeScene
+from mail_scene import MailScene
 from stripe_scene import ADDON, StripeScene
 
 from devtools.sandbox import OdooDatabase
@@ -50,3 +51,11 @@ def charge_scene(stripe_template: str) -> Iterator[ChargeScene]:
         scene.close()
     finally:
         database.drop()
+
+
+@pytest.fixture(scope="module")
+def mails(charge_scene: ChargeScene) -> Iterator[MailScene]:
+    """Contracts whose customers are written to, shared by the tests of a file: each has an address of its own."""
+    scene = MailScene(charge_scene)
+    yield scene
+    scene.close()

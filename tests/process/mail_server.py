@@ -12,7 +12,7 @@ from aiosmtpd.controller import Controller
 
 from devtools import proc
 
-PATIENCE = 60
+PATIENCE = 15
 
 
 class MailServer:
@@ -46,7 +46,8 @@ class MailServer:
         deadline = time.monotonic() + PATIENCE
         with self._news:
             while len(self.get_messages(recipient)) < count:
-                assert self._news.wait(deadline - time.monotonic()), f"{recipient} got no e-mail"
+                assert self._news.wait(deadline - time.monotonic()), (
+                    f"{recipient} got {[str(message['Subject']) for message in self.get_messages(recipient)]} only")
         return self.get_messages(recipient)
 
     def close(self) -> None:

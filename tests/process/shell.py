@@ -39,7 +39,7 @@ for line in sys.stdin:
         answer = {'result': names.get('result')}
     except Exception:
         answer = {'error': traceback.format_exc()}
-    print(json.dumps(answer), flush=True)
+    print(json.dumps(answer, default=str), flush=True)
 """
 
 

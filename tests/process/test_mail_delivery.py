@@ -2,120 +2,97 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
-
 import pytest
-from charge_scene import ChargeScene
-from mail_server import MailServer, get_attachments, get_text
-from shell import OdooShell
+from mail_scene import MailScene, get_words
+from mail_server import get_attachments, get_text
 
-USE_SERVER = """
-env['ir.mail_server'].create({'name': 'Test', 'smtp_host': '127.0.0.1', 'smtp_port': port, 'smtp_encryption': 'none'})
-env.company.email = 'billing@seller.example'
-env.company.partner_id.email = 'billing@seller.example'
-env['ir.config_parameter'].set_param('report.url', address)
-env['ir.config_parameter'].set_param('web.base.url', address)
-"""
-
-SET_UP = """
-if not env.company.chart_template:
-    env['account.chart.template'].try_loading('generic_coa', company=env.company, install_demo=False)
-env['product.product'].create({
-    'name': 'Hosting', 'default_code': 'HOSTING', 'type': 'service', 'recurring_invoice': True, 'list_price': 30.0,
-    'taxes_id': False})
-"""
-
-CREATE = """
-plan = env.ref('sale_subscription_ext.subscription_plan_monthly')
-plan.write({'collection_mode': 'send', 'send_mails': True})
-partner = env['res.partner'].create({'name': 'Lumber Inc', 'email': recipient})
-order = env['sale.order'].create({
-    'partner_id': partner.id, 'plan_id': plan.id, 'user_id': False,
-    'order_line': [(0, 0, {'product_id': env['product.product'].search([('default_code', '=', 'HOSTING')]).id})]})
-result = order.name
-"""
-
-CONFIRM = "env['sale.order'].search([('name', '=', name)]).action_confirm()"
-
-BILL = """
-order = env['sale.order'].search([('partner_id.email', '=', recipient)])
-moves = env['sale.order']._bill_subscriptions(commit=True)
-assert moves.partner_id == order.partner_id
-result = moves.name
-"""
-
-RUN_CRONS = """
-for cron in crons:
-    env.ref(cron).method_direct_trigger()
-"""
-SENDING_CRONS = ['account.ir_cron_account_move_send', 'mail.ir_cron_mail_scheduler_action']
+from devtools.stripe.server import DECLINED_WHEN_CHARGED_CARD, GOOD_CARD
 
 
-class MailScene:
-    """An Odoo which sends its e-mails to a server of the test's."""
-
-    def __init__(self, database: Any) -> None:
-        self.server = MailServer()
-        self._log = Path(tempfile.mkstemp(prefix="odoo-server")[1])
-        _process, address = database.serve(self._log)
-        self.shell = OdooShell(database)
-        self.shell.run(USE_SERVER + SET_UP, port=self.server.port, address=address)
-
-    def send(self) -> None:
-        """Let the crons send what waits."""
-        for cron in SENDING_CRONS:
-            self.shell.run(RUN_CRONS, crons=[cron])
-
-    def close(self) -> None:
-        """End everything but the database."""
-        self.shell.close()
-        self.server.close()
-        self._log.unlink()
-
-
-@pytest.fixture
-def mail(odoo_database: Any) -> Iterator[MailScene]:
-    """Odoo and a mail server."""
-    scene = MailScene(odoo_database)
-    yield scene
-    scene.close()
-
-
-def test_a_customer_gets_the_contract_and_the_invoice_by_mail(mail: MailScene) -> None:
+def test_a_customer_gets_the_contract_and_the_invoice_by_mail(mails: MailScene) -> None:
     """The start of the contract is told, the invoice comes with its PDF, and both reach the server once."""
     recipient = 'lumber@customer.example'
-    name = mail.shell.run(CREATE, recipient=recipient)
-    mail.shell.run(CONFIRM, name=name)
-    mail.send()
-    [started] = mail.server.wait_for(recipient)
-    assert name in get_text(started)
+    order = mails.create_contract(recipient, collection_mode='send')
+    [started] = mails.read(recipient, 1)
+    assert mails.charges.read('sale.order', order, 'name') in get_text(started)
     assert 'billing@seller.example' in f"{started['From']} {started['Reply-To']}"
-    number = mail.shell.run(BILL, recipient=recipient)
-    mail.send()
-    _started, invoice = mail.server.wait_for(recipient, 2)
+    _move, number = mails.bill(order)
+    _started, invoice = mails.read(recipient, 2)
     assert number in str(invoice['Subject'])
     [pdf] = [content for file, content in get_attachments(invoice).items() if file.endswith('.pdf')]
     assert pdf.startswith(b'%PDF')
-    mail.send()
-    assert len(mail.server.get_messages(recipient)) == 2, "Nothing is sent twice"
+    assert len(mails.read(recipient, 2)) == 2, "Nothing is sent twice"
 
 
-def test_a_customer_gets_a_receipt_for_a_charge(charge_scene: ChargeScene) -> None:
+def test_a_customer_gets_a_receipt_for_a_charge(mails: MailScene) -> None:
     """Money taken by itself is told of once, when it is there."""
-    server = MailServer()
-    try:
-        charge_scene.shell.run(USE_SERVER, port=server.port, address=charge_scene.address)
-        charge_scene.create_contracts(["Receipt"])
-        charge_scene.shell.run("env.ref('sale_subscription_ext.subscription_plan_monthly').send_mails = True")
-        charge_scene.collect()
-        charge_scene.collect_until_quiet()
-        for cron in SENDING_CRONS:
-            charge_scene.shell.run(RUN_CRONS, crons=[cron])
-        [receipt] = server.wait_for('customer@example.com')
-        assert '30.00' in get_text(receipt)
-        assert '4242' in get_text(receipt)
-    finally:
-        server.close()
+    recipient = 'receipt@customer.example'
+    order = mails.create_contract(recipient, number=GOOD_CARD, collection_mode='charge')
+    _move, number = mails.bill(order)
+    mails.charges.collect()
+    mails.charges.collect_until_quiet()
+    _started, receipt = mails.read(recipient, 2)
+    for text in ('30.00', '4242', number):
+        assert text in get_words(receipt)
+
+
+GIVE_OTHER_CARD = """
+order = env['sale.order'].browse(order_id)
+order.payment_token_id = order.payment_token_id.copy({'provider_ref': card[0], 'stripe_payment_method': card[1]})
+order.invoice_ids.action_charge_again()
+"""
+
+RECEIVE = """
+thread = env['mail.thread'].message_process(False, message)
+answer = env['mail.message'].search([('model', '=', 'sale.order'), ('res_id', '=', thread)], limit=1)
+result = [thread, answer.body, answer.is_internal or answer.subtype_id.internal]
+"""
+
+ANSWER = """\
+From: {recipient}
+To: billing@seller.example
+Subject: Re: {subject}
+Message-Id: <answer-{sent_id}>
+In-Reply-To: <{sent_id}>
+Content-Type: text/plain; charset=utf-8
+
+I have got a new card.
+"""
+
+
+@pytest.mark.parametrize('tells_of_start', [True, False])
+def test_all_e_mails_of_a_contract_are_one_thread(mails: MailScene, tells_of_start: bool) -> None:
+    """Each refers to one which the customer has, whatever was logged in between."""
+    recipient = f'thread-{int(tells_of_start)}@customer.example'
+    order = mails.create_contract(
+        recipient, number=DECLINED_WHEN_CHARGED_CARD, collection_mode='charge', send_mails=tells_of_start)
+    mails.set_plan(order, send_mails=True)
+    mails.bill(order)
+    mails.charges.collect()
+    mails.charges.collect()
+    mails.shell.run(GIVE_OTHER_CARD, order_id=order, card=mails.charges.provider.create_customer(recipient))
+    mails.charges.collect()
+    mails.set_plan(order, charge_reminder_days=40)
+    mails.charges.collect()
+    messages = mails.read(recipient, 3 + tells_of_start)
+    known = set()
+    for message in messages:
+        references = set(str(message['References']).split())
+        assert not known or references & known, f"{message['Subject']} begins a thread of its own"
+        known.add(str(message['Message-Id']).strip())
+        assert 'Internal communication' not in get_text(message), "The list of the mailbox shows it"
+
+
+def test_an_answer_to_an_e_mail_comes_to_the_contract(mails: MailScene) -> None:
+    """E-mails ask to be answered: an answer is no note, so that who follows the contract is told of it."""
+    recipient = 'answers@customer.example'
+    order = mails.create_contract(
+        recipient, number=GOOD_CARD, collection_mode='charge', charge_reminder_days=40)
+    mails.bill(order)
+    mails.charges.collect()
+    for message in mails.read(recipient, 3):
+        thread, text, is_internal = mails.shell.run(RECEIVE, message=ANSWER.format(
+            recipient=recipient, subject=message['Subject'], sent_id=str(message['Message-Id']).strip(' <>')))
+        assert thread == order
+        assert 'new card' in text
+        assert not is_internal, f"The answer to {message['Subject']}"
