@@ -274,9 +274,11 @@ class SaleOrderLine(models.Model):
     def _filter_repriceable(self):
         """Return the lines whose price, discount and taxes the host may determine.
 
+        The context key `sale_subscription_ext_determining` asks for these lines, running as they are.
+
         :rtype: sale.order.line
         """
-        if self.env.context.get('sale_subscription_ext_changing'):
+        if self.env.context.get('sale_subscription_ext_determining'):
             return self
         return self.filtered(lambda line: not line._origin.anchor_date)
 

@@ -237,7 +237,7 @@ class SubscriptionChangeMixin(models.AbstractModel):
         """Determine price and taxes of lines whose product, unit or plan changed before anything was billed, and
         count their periods from the new plan's billing day.
         """
-        lines = self.with_context(sale_subscription_ext_changing=True)
+        lines = self.with_context(sale_subscription_ext_changing=True, sale_subscription_ext_determining=True)
         lines._compute_price_unit()
         lines._compute_tax_ids()
         for line in lines.sudo():  # dates are the engine's

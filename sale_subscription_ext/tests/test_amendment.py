@@ -264,6 +264,16 @@ class TestAmendment(AmendmentCommon):
         self.assertEqual(order.next_invoice_date, date(2027, 1, 1))
         self._assert_ledgers_hold(order)
 
+    def test_a_switch_leaves_the_prices_of_other_lines_alone(self):
+        order = self._create_billed(
+            {'product_id': self.service.id, 'price_unit': 215.23}, {'product_id': self.support.id, 'price_unit': 77.0,
+                                                                    'plan_id': self.quarterly.id})
+        lines = order.order_line
+        for plan in (self.yearly, self.monthly):
+            self._amend(order, plan_id=plan.id, amendment_timing='date', effective_date='2026-01-17').action_confirm()
+        self.assertEqual(order.plan_id, self.monthly)
+        self.assertEqual(lines.mapped('price_unit'), [215.23, 77.0])
+
     def test_a_switch_which_lowers_the_monthly_value_waits_for_the_next_period(self):
         order = self._create_billed({'product_id': self.service.id, 'price_unit': 30.0})
         amendment = self._amend(order, {0: {'price_unit': 300.0}}, plan_id=self.yearly.id)
