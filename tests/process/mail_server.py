@@ -12,7 +12,7 @@ from aiosmtpd.controller import Controller
 
 from devtools import proc
 
-PATIENCE = 15
+PATIENCE = 60
 
 
 class MailServer:
