@@ -182,14 +182,14 @@ class SubscriptionBatchMixin(models.AbstractModel):
 
     @api.model
     def _lock_batch(self, domain, limit):
-        """Select and lock subscriptions in one statement, skipping those another worker holds.
+        """Select and lock records in one statement, skipping those another worker holds.
 
-        :param Domain domain: which subscriptions
+        :param Domain domain: which records
         :param int limit: how many at the most, None for all
-        :return: the locked subscriptions, by id
-        :rtype: sale.order
+        :return: the locked records, by id
+        :rtype: recordset
         """
         query = self._search(domain, order='id', limit=limit)
         rows = self.env.execute_query(SQL(
             "%s FOR NO KEY UPDATE OF %s SKIP LOCKED", query.select(), SQL.identifier(self._table)))
-        return self.browse([order_id for [order_id] in rows])
+        return self.browse([record_id for [record_id] in rows])

@@ -117,13 +117,11 @@ class SubscriptionChargeMixin(models.AbstractModel):
         :param int last_id: the last one which was looked at
         :rtype: account.move
         """
-        query = self._search(Domain([
+        return self._lock_batch(Domain([
             ('id', '>', last_id), ('move_type', '=', 'out_invoice'), ('payment_state', 'in', ('not_paid', 'partial')),
             ('state', '=', 'draft'), ('subscription_is_prepaid', '=', True),
             ('invoice_line_ids.sale_line_ids.order_id.subscription_state', '=', 'closed'),
-        ]), order='id', limit=1)
-        rows = self.env.execute_query(SQL("%s FOR NO KEY UPDATE OF account_move SKIP LOCKED", query.select()))
-        return self.browse(row[0] for row in rows)
+        ]), 1)
 
     def _cancel_left_draft(self):
         """Cancel what a locked draft bills for closed contracts, unless its payment may still come."""

@@ -4,7 +4,7 @@ from urllib.parse import urlencode
 
 from odoo import api, fields, models
 from odoo.fields import Domain
-from odoo.tools import SQL, format_amount, format_date
+from odoo.tools import format_amount, format_date
 
 from odoo.addons.payment import utils as payment_utils
 
@@ -139,12 +139,10 @@ class SubscriptionChargeResultMixin(models.AbstractModel):
         was_paid = Domain('subscription_charge_state', '=', 'done') | Domain([
             ('subscription_charge_state', '=', False), ('subscription_paid_date', '!=', False),
             ('invoice_line_ids.sale_line_ids.order_id', 'any', [('collection_mode', '=', 'charge')])])
-        query = self._search(was_paid & Domain([
+        return self._lock_batch(was_paid & Domain([
             ('id', '>', last_id), ('move_type', '=', 'out_invoice'), ('state', '=', 'posted'),
             ('payment_state', 'in', ('not_paid', 'partial')), ('amount_residual', '>', 0),
-        ]), order='id', limit=1)
-        rows = self.env.execute_query(SQL("%s FOR NO KEY UPDATE OF account_move SKIP LOCKED", query.select()))
-        return self.browse(row[0] for row in rows)
+        ]), 1)
 
     def _note_returned_payment(self):
         """Take note that money of an invoice went back. Nobody is charged again by itself for it.
