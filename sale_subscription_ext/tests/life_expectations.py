@@ -190,6 +190,13 @@ class Expectations:
             amendment = self.get_amendment(order, line)
             story.served_from = amendment.effective_date if amendment and not is_direct else now.next_start
             story.free |= set(days_of(story.served_from, max(story.served_from, now.next_start))) if is_kept else set()
+        if self.is_stopped(order_was, was) and not self.is_stopped(order_now, now):
+            # What somebody gave away while nothing was served is charged again with the service.
+            story.free -= {day for day, times in now.asked.items() if times > was.asked[day]}
+
+    def is_stopped(self, order, line):
+        """Return whether a line isn't served at a moment, though it was before."""
+        return order.state == 'closed' or order.is_paused or not line.quantity
 
     def get_amendment(self, order, line):
         """Return the amendment of a line which was applied in the present step, the last one."""

@@ -52,6 +52,12 @@ class TestRandomLives(SaleSubscriptionCommon):
         machine = type('PlayedLife', (Life,), {'case': self})
         run_state_machine_as_test(machine, settings=lives)
 
+    def test_what_was_given_away_while_closed_is_charged_after_reopening(self):
+        self._play(
+            ('time_passes', {'days': 10}), ('close', {'wait': 0, 'money': 'credit', 'bill': True}),
+            ('time_passes', {'days': 2}), ('reverse_credit_note', {'again': False, 'which': 0}),
+            ('undo_reversal', {'which': 0}), ('reopen', {}), ('time_passes', {'days': 3}))
+
     def test_a_policy_which_is_not_kept_is_noticed(self):
         """The expectations are worth something only if they don't hold where the product is broken."""
         order = type(self.Order)
