@@ -154,13 +154,22 @@ class SubscriptionIndexation(models.Model):
 
     # === CRUD METHODS === #
 
+    @api.model_create_multi
+    def create(self, vals_list):
+        """Override to leave the status to the buttons.
+
+        :raise UserError: for a status set by hand
+        """
+        for vals in vals_list:
+            self._check_engine_fields(vals)
+        return super().create(vals_list)
+
     def write(self, vals):
         """Override to withdraw a preview which doesn't fit any more, and to keep what was announced.
 
         :raise UserError: for another scope of an indexation which is under way, or a state set by hand
         """
-        if not self.env.su and ENGINE_FIELDS & vals.keys():
-            raise UserError(self.env._("The status of an indexation follows from its buttons and can't be set."))
+        self._check_engine_fields(vals)
         if SCOPE_FIELDS & vals.keys():
             if self.filtered(lambda record: record.state != 'draft'):
                 raise UserError(self.env._("This indexation is under way and can't be changed. Cancel it instead."))
@@ -171,6 +180,16 @@ class SubscriptionIndexation(models.Model):
     def _unlink_except_applied(self):
         if self.filtered(lambda record: record.state not in ('draft', 'cancel') or record.applied_count):
             raise UserError(self.env._("An indexation which is under way or done is kept. Cancel what isn't applied."))
+
+    @api.model
+    def _check_engine_fields(self, vals):
+        """Refuse to set by hand what follows from the buttons.
+
+        :param dict vals: the wished values
+        :raise UserError: saying so
+        """
+        if not self.env.su and ENGINE_FIELDS & vals.keys():
+            raise UserError(self.env._("The status of an indexation follows from its buttons and can't be set."))
 
     # === ACTION METHODS === #
 

@@ -10,6 +10,7 @@ from . import test_billing_run
 from . import test_billing_run_rights
 from . import test_billing_set_wise
 from . import test_bulk_action
+from . import test_bulk_change
 from . import test_change
 from . import test_consolidation
 from . import test_credit

@@ -8,33 +8,9 @@ from odoo.tests import Form, freeze_time, new_test_user
 from odoo.tools import mute_logger
 
 from odoo.addons.sale_subscription_ext import const
-from odoo.addons.sale_subscription_ext.tests.common import SaleSubscriptionCommon
+from odoo.addons.sale_subscription_ext.tests.bulk_common import BulkCommon
 
 BULK_CRON = 'ir_cron_run_bulk_actions'
-
-
-class BulkCommon(SaleSubscriptionCommon):
-
-    @classmethod
-    def setUpClass(cls):
-        super().setUpClass()
-        cls.Bulk = cls.env['subscription.bulk.action']
-
-    def _open(self, action, user=None, **values):
-        """Make the dialog which an action opens."""
-        env = self.env if user is None else self.env(user=user)
-        return env[action['res_model']].with_context(**action['context']).create(values)
-
-    def _get_report(self, wizard):
-        """Do what a dialog is for, and return its report."""
-        return wizard.env['subscription.bulk.action'].browse(wizard.action_apply()['res_id'])
-
-    def _get_states(self, report):
-        return {line.order_id.id: line.state for line in report.line_ids}
-
-    def _create_orders(self, count, **values):
-        return self.Order.union(*(self._create_order(start_date='2026-01-01', confirm=True, **values)
-                                  for _index in range(count)))
 
 
 @freeze_time('2026-01-17 10:00:00')
@@ -252,54 +228,6 @@ class TestBulkDialogs(BulkCommon):
         renewal = orders[0].renewal_ids
         self.assertRecordValues(renewal, [{'state': 'sent', 'amount_untaxed': 36.0}])
         self.assertIn(self.partner, renewal.message_ids.partner_ids)
-
-    def test_a_product_is_replaced_on_all_which_have_it(self):
-        orders = self._create_orders(2)
-        other = self._create_order(self.support, start_date='2026-01-01', confirm=True)
-        self._bill('2026-01-17')
-        better = self._create_service("Better Hosting", 60.0, recurring_invoice=True)
-        wizard = self._open(
-            (orders | other).action_change(), change='swap', product_id=self.service.id, new_product_id=better.id)
-        self.assertIn("14.51", wizard.preview)  # 29.03 for the new one, 14.52 for the old one
-        before = self.Order.search_count([])
-        report = self._get_report(wizard)
-        self.assertEqual(self._get_states(report), {orders[0].id: 'done', orders[1].id: 'done', other.id: 'skipped'})
-        self.assertEqual(self.Order.search_count([]), before + 2, "The preview left no trace")
-        self.assertEqual(orders.mapped('mrr'), [60.0, 60.0])
-        for order in orders:
-            self.assertEqual(order.invoice_ids.sorted('id')[-1].amount_untaxed, 14.51)
-        self.assertEqual(report.line_ids[0].made_order_id.subscription_id, orders[0])
-        self._assert_ledgers_hold(orders | other)
-
-    def test_the_plan_is_changed_from_a_date(self):
-        orders = self._create_orders(2)
-        self._bill('2026-01-17')
-        wizard = self._open(
-            orders.action_change(), change='plan', plan_id=self.yearly.id, amendment_timing='date',
-            effective_date='2026-02-01')
-        self.assertIn("02/01/2026", wizard.preview)
-        report = self._get_report(wizard)
-        self.assertEqual(set(self._get_states(report).values()), {'done'})
-        self.assertEqual(orders.plan_id, self.monthly)
-        with freeze_time('2026-02-01 10:00:00'):
-            self._run_cron('ir_cron_run_lifecycle')
-        self.assertEqual(orders.plan_id, self.yearly)
-        self._assert_ledgers_hold(orders)
-
-    def test_a_change_asks_for_what_is_missing(self):
-        orders = self._create_orders(2)
-        for values, message in (
-            ({'change': 'swap'}, "product to replace"),
-            ({'change': 'swap', 'product_id': self.service.id, 'new_product_id': self.installation.id}, "recurring"),
-            ({'change': 'add', 'new_product_id': self.support.id, 'quantity': 0}, "how many"),
-            ({'change': 'plan'}, "new plan"),
-            ({'change': 'plan', 'plan_id': self.yearly.id, 'amendment_timing': 'date'}, "from which day"),
-        ):
-            with self.subTest(values=values):
-                wizard = self._open(orders.action_change(), **values)
-                self.assertTrue(wizard.preview)
-                with self.assertRaisesRegex(UserError, message):
-                    wizard.action_apply()
 
     def test_the_billing_day_moves_to_a_day_of_the_month(self):
         first = self._create_order(start_date='2026-01-15', confirm=True)

@@ -322,6 +322,8 @@ class TestIndexation(SaleSubscriptionCommon):
                 call()
         with self.assertRaisesRegex(UserError, "can't be set"):
             record.state = 'done'
+        with self.assertRaisesRegex(UserError, "can't be set"):
+            record.create({'name': "Ready", 'percentage': 5.0, 'state': 'announced'})
 
     def test_other_companies_see_nothing_of_it(self):
         order = self._create_order(start_date='2026-03-01', confirm=True)

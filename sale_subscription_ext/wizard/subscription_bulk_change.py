@@ -1,7 +1,7 @@
 from odoo import api, fields, models
 from odoo.exceptions import UserError
 from odoo.fields import Command
-from odoo.tools import format_amount, format_date
+from odoo.tools import float_compare, format_amount, format_date
 
 from ..const import BULK_SIZE_AT_ONCE, RUNNING_STATES
 
@@ -13,14 +13,14 @@ class SubscriptionBulkChange(models.TransientModel):
     _inherit = ['subscription.dialog.mixin']
     _description = "Change Subscriptions"
 
-    change = fields.Selection(
-        selection=[('swap', "Replace a product"), ('add', "Add a product"), ('plan', "Change the plan")],
-        required=True, default='swap')
+    change = fields.Selection(selection='_get_changes', required=True, default='swap')
     product_id = fields.Many2one(
-        comodel_name='product.product', string="Replace", domain="[('recurring_invoice', '=', True)]")
+        comodel_name='product.product', string="Product to Change", domain="[('recurring_invoice', '=', True)]",
+        help="A discount without a product is one on all recurring products.")
     new_product_id = fields.Many2one(
         comodel_name='product.product', string="Product", domain="[('sale_ok', '=', True)]")
     quantity = fields.Float(default=1.0, digits='Product Unit')
+    discount = fields.Float(string="Discount (%)", digits='Discount')
     plan_id = fields.Many2one(comodel_name='subscription.plan', string="New Plan")
     amendment_timing = fields.Selection(
         selection=[('now', "Today"), ('next_period', "With the next period"), ('date', "On a date")],
@@ -32,8 +32,8 @@ class SubscriptionBulkChange(models.TransientModel):
 
     # === COMPUTE METHODS === #
 
-    @api.depends('order_ids', 'change', 'product_id', 'new_product_id', 'quantity', 'plan_id', 'amendment_timing',
-                 'effective_date')
+    @api.depends('order_ids', 'change', 'product_id', 'new_product_id', 'quantity', 'discount', 'plan_id',
+                 'amendment_timing', 'effective_date')
     def _compute_preview(self):
         """Override to follow the choices of the dialog."""
         return super()._compute_preview()
@@ -61,8 +61,8 @@ class SubscriptionBulkChange(models.TransientModel):
         """Override to leave alone what has nothing to change, or can't be changed."""
         if self._get_missing_choice():
             return
-        if self.change == 'swap' and not self._get_lines_to_swap(order.order_line._get_served_lines()):
-            raise UserError(self.env._("it has no product “%(product)s”", product=self.product_id.display_name))
+        if self.change not in ('add', 'plan'):
+            self._check_has_lines(order)
         if self.change == 'plan' and order.plan_id == self.plan_id:
             raise UserError(self.env._("it has this plan already"))
         if self.plan_id.company_id and self.change == 'plan' and self.plan_id.company_id != order.company_id:
@@ -92,6 +92,22 @@ class SubscriptionBulkChange(models.TransientModel):
 
     # === TOOLING === #
 
+    @api.model
+    def _get_changes(self):
+        """Return what can be changed; discounts by those who see them on orders.
+
+        :return: values and labels of the field `change`
+        :rtype: list[tuple[str, str]]
+        """
+        changes = [
+            ('swap', self.env._("Replace a product")), ('add', self.env._("Add a product")),
+            ('remove', self.env._("Remove a product")), ('quantity', self.env._("Change a quantity")),
+            ('discount', self.env._("Give a discount")), ('plan', self.env._("Change the plan")),
+        ]
+        if not self.env.user.has_group('sale.group_discount_per_so_line'):
+            changes = [change for change in changes if change[0] != 'discount']
+        return changes
+
     def _get_missing_choice(self):
         """Return what is to be chosen before anything can be changed.
 
@@ -104,6 +120,12 @@ class SubscriptionBulkChange(models.TransientModel):
             return self.env._("Choose a recurring product: a product which is sold once can't replace a recurring one.")
         if self.change == 'swap' and self.product_id == self.new_product_id:
             return self.env._("Choose another product to replace it.")
+        if self.change == 'remove' and not self.product_id:
+            return self.env._("Choose the product to remove.")
+        if self.change == 'quantity' and not (self.product_id and self.quantity > 0):
+            return self.env._("Choose the product, and how many of it there will be.")
+        if self.change == 'discount' and not 0 <= self.discount <= 100:
+            return self.env._("Choose a discount from 0 to 100%.")
         if self.change == 'add' and not (self.new_product_id and self.quantity > 0):
             return self.env._("Choose the product to add, and how many of it.")
         if self.change == 'plan' and not self.plan_id:
@@ -123,15 +145,39 @@ class SubscriptionBulkChange(models.TransientModel):
             'effective_date': self.amendment_timing == 'date' and self.effective_date,
         }
 
-    def _get_lines_to_swap(self, lines):
-        """Return those of some lines whose product is replaced.
+    def _get_lines_to_change(self, lines):
+        """Return those of some lines which the change isn't true of yet.
 
         :param sale.order.line lines: of a subscription or an amendment
         :rtype: sale.order.line
         """
         self.ensure_one()
-        return lines.filtered(
-            lambda line: line.product_id == self.product_id and line.is_recurring and line.product_uom_qty)
+        lines = lines.filtered(lambda line: line.is_recurring and line.product_uom_qty and (
+            line.product_id == self.product_id or not self.product_id))
+        if self.change == 'quantity':
+            lines = lines.filtered(
+                lambda line: line.product_uom_id.compare(line.product_uom_qty, self.quantity) != 0)
+        if self.change == 'discount':
+            digits = self.env['decimal.precision'].precision_get('Discount')
+            lines = lines.filtered(lambda line: float_compare(line.discount, self.discount, digits) != 0)
+        return lines
+
+    def _check_has_lines(self, order):
+        """Refuse a subscription which has nothing to change.
+
+        :param sale.order order: one of the subscriptions
+        :raise UserError: saying what it lacks
+        """
+        if self._get_lines_to_change(order.order_line._get_served_lines()):
+            return
+        if self.change == 'discount' and not self.product_id:
+            raise UserError(self.env._("its products have this discount already"))
+        product = self.product_id.display_name
+        if self.change == 'discount':
+            raise UserError(self.env._("it has no product “%(product)s” with another discount", product=product))
+        if self.change == 'quantity':
+            raise UserError(self.env._("it has no product “%(product)s” in another quantity", product=product))
+        raise UserError(self.env._("it has no product “%(product)s”", product=product))
 
     def _new_amendment(self, order):
         """Return the amendment of a subscription, without a trace.
@@ -157,4 +203,10 @@ class SubscriptionBulkChange(models.TransientModel):
             vals = {'product_id': self.new_product_id.id, 'product_uom_qty': self.quantity, 'sequence': 9999}
             amendment.order_line = [Command.create(vals)]
         else:
-            self._get_lines_to_swap(amendment.order_line).product_id = self.new_product_id
+            lines = self._get_lines_to_change(amendment.order_line)
+            if self.change == 'swap':
+                lines.product_id = self.new_product_id
+            elif self.change == 'discount':
+                lines.discount = self.discount
+            else:
+                lines.product_uom_qty = self.quantity if self.change == 'quantity' else 0.0
