@@ -252,7 +252,7 @@ class SubscriptionCloseMixin(models.AbstractModel):
         for order in engine:
             today = order._subscription_today()
             end_date = order.end_date_before_closing
-            charges = order._prepare_charges_again(today, order.close_date)
+            charges = order._prepare_charges_again(today)
             order.write({
                 'end_date': end_date if end_date and end_date > today else False,
                 'paused_from': False, 'paused_until': False,
@@ -272,11 +272,21 @@ class SubscriptionCloseMixin(models.AbstractModel):
         """
         self.order_line._get_served_lines()._leave_out_until(day)
 
-    def _prepare_charges_again(self, day, credited_after):
+    def _get_stop_day(self):
+        """Return since when a paused or closed subscription isn't served; one may be closed while it is paused.
+
+        :rtype: datetime.date
+        """
+        self.ensure_one()
+        if self._is_paused():
+            return self.paused_from
+        day_after = self.close_date + timedelta(days=1)
+        return min(self.paused_from or day_after, day_after)
+
+    def _prepare_charges_again(self, day):
         """Prepare rows which charge days again that were given back when service stopped.
 
         :param datetime.date day: the first day served again
-        :param datetime.date credited_after: the day on which service stopped, or the one before
         :return: values of ledger rows
         :rtype: list[dict]
         """
@@ -285,7 +295,7 @@ class SubscriptionCloseMixin(models.AbstractModel):
         credits = self.env['subscription.period'].search([
             ('order_line_id', 'in', lines.ids), ('kind', '=', 'credit'), ('state', '=', 'billed'),
             ('is_credited', '=', False), ('amendment_id', '=', False),
-            ('date_start', '>', credited_after), ('date_end', '>', day),
+            ('date_start', '>=', self._get_stop_day()), ('date_end', '>', day),
         ])
         return [
             credit.order_line_id._prepare_period(

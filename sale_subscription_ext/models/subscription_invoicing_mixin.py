@@ -277,11 +277,14 @@ class SubscriptionInvoicingMixin(models.AbstractModel):
     def _waive_remaining(self, day):
         """Leave out what was served until `day` and isn't billed: one row for each line.
 
-        :param datetime.date day: the last day served
+        :param datetime.date day: the last day of the contract, which is served unless it is paused
         """
         self.env['subscription.period'].search(
             [('order_id', 'in', self.ids), ('state', '=', 'open')]).write({'state': 'waived', 'amount': 0.0})
-        self.order_line._leave_out_until(day + timedelta(days=1))
+        paused = self.filtered(lambda order: order._is_paused())
+        # Who reopens a paused one on the day of its closing is served, and billed, from that day on.
+        paused.order_line._leave_out_until(day)
+        (self - paused).order_line._leave_out_until(day + timedelta(days=1))
 
     # === BUSINESS METHODS - POST AND SEND === #
 

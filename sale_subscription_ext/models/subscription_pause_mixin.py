@@ -142,7 +142,7 @@ class SubscriptionPauseMixin(models.AbstractModel):
         for order in engine:
             today = order._subscription_today()
             day = max(min(order.paused_until or today, today), order.paused_from)
-            charges = order._prepare_charges_again(day, fields.Date.subtract(order.paused_from, days=1))
+            charges = order._prepare_charges_again(day)
             lines = order.order_line._get_served_lines().filtered('next_period_start')
             # What was served before the pause is still to be billed.
             lines._open_served_periods(dict.fromkeys(lines, order.paused_from))
@@ -241,7 +241,7 @@ class SubscriptionPauseMixin(models.AbstractModel):
         today = self._subscription_today()
         lines = self.order_line._get_served_lines().filtered('next_period_start')
         first_day = max(min(lines.mapped('next_period_start'), default=today), today)
-        stopped = self.paused_from if self._is_paused() else fields.Date.add(self.close_date, days=1)
+        stopped = self._get_stop_day()
         sentences = [self.env._("served again from %(today)s on", today=format_date(self.env, today))]
         if stopped < today:
             sentences.append(self.env._(

@@ -144,7 +144,8 @@ class Expectations:
             paid, unbilled = money or (was.close_money or 'keep', was.close_unbilled or 'bill')
             self.stop(order, lines, now.close_date + DAY, paid == 'keep')
             if unbilled == 'leave_out':
-                self.give_away_unbilled(order, lines, now.close_date + DAY)
+                # Its last day is served unless it is paused.
+                self.give_away_unbilled(order, lines, now.close_date if was.is_paused else now.close_date + DAY)
         if now.state == 'renewed' and was.state != 'renewed':
             renewal = order.renewal_ids.filtered(lambda renewal: renewal.subscription_state == 'progress')
             for line in order.order_line:  # what the renewal goes on with is paid here still

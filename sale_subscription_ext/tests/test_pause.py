@@ -192,6 +192,30 @@ class TestPause(SaleSubscriptionCommon):
         self.assertEqual(sum(self.Event.search([('order_id', '=', order.id)]).mapped('contract_change')), 1)
         self._assert_ledgers_hold(order)
 
+    def test_what_a_pause_gave_back_is_charged_again_when_the_contract_was_closed_meanwhile(self):
+        order = self._create_order(plan=self.crediting, confirm=True)
+        self._bill('2026-01-01')
+        with freeze_time('2026-01-11 10:00:00'):
+            self._pause(order)  # 21 days of 31 given back
+        with freeze_time('2026-01-15 10:00:00'):
+            order._close_subscriptions(self.reason)
+        with freeze_time('2026-01-22 10:00:00'):
+            self.assertIn("01/11/2026 – 01/21/2026", order._get_resume_preview())
+            order._reopen_subscriptions()
+        charged = order.invoice_ids.sorted('id')[-1]
+        self.assertRecordValues(charged, [{'move_type': 'out_invoice', 'amount_untaxed': 9.68}])  # 10 days
+        self._assert_ledgers_hold(order)
+
+    def test_a_paused_contract_closed_and_reopened_on_one_day_is_billed_from_that_day(self):
+        order = self._create_order(confirm=True)
+        self._bill('2026-01-01')
+        self._pause(order)
+        with freeze_time('2026-03-11 10:00:00'):
+            order._close_subscriptions(self.reason)
+            order._reopen_subscriptions()
+        self.assertEqual(order.order_line.next_period_start, Date.to_date('2026-03-11'))
+        self._assert_ledgers_hold(order)
+
     def test_a_pause_ends_also_when_the_end_of_the_contract_is_announced(self):
         order = self._create_order(confirm=True)
         self._bill('2026-01-01')
