@@ -15,8 +15,7 @@ class SubscriptionBulkChange(models.TransientModel):
 
     change = fields.Selection(selection='_get_changes', required=True, default='swap')
     product_id = fields.Many2one(
-        comodel_name='product.product', string="Product to Change", domain="[('recurring_invoice', '=', True)]",
-        help="A discount without a product is one on all recurring products.")
+        comodel_name='product.product', string="Product to Change", domain="[('recurring_invoice', '=', True)]")
     new_product_id = fields.Many2one(
         comodel_name='product.product', string="Product", domain="[('sale_ok', '=', True)]")
     quantity = fields.Float(default=1.0, digits='Product Unit')
@@ -52,15 +51,30 @@ class SubscriptionBulkChange(models.TransientModel):
         """Override to change running subscriptions only."""
         return RUNNING_STATES
 
-    def _check_choices(self):
-        """Override to ask for what is missing."""
-        if message := self._get_missing_choice():
-            raise UserError(message)
+    def _get_missing_choice(self):
+        """Override to ask for what the kind of change needs."""
+        if self.change == 'swap' and not (self.product_id and self.new_product_id):
+            return self.env._("Choose the product to replace, and that which replaces it.")
+        if self.change == 'swap' and not self.new_product_id.recurring_invoice:
+            return self.env._("Choose a recurring product: a product which is sold once can't replace a recurring one.")
+        if self.change == 'swap' and self.product_id == self.new_product_id:
+            return self.env._("Choose another product to replace it.")
+        if self.change == 'remove' and not self.product_id:
+            return self.env._("Choose the product to remove.")
+        if self.change == 'quantity' and not (self.product_id and self.quantity > 0):
+            return self.env._("Choose the product, and how many of it there will be.")
+        if self.change == 'discount' and not 0 <= self.discount <= 100:
+            return self.env._("Choose a discount from 0 to 100%.")
+        if self.change == 'add' and not (self.new_product_id and self.quantity > 0):
+            return self.env._("Choose the product to add, and how many of it.")
+        if self.change == 'plan' and not self.plan_id:
+            return self.env._("Choose the new plan.")
+        if self.amendment_timing == 'date' and not self.effective_date:
+            return self.env._("Choose from which day on the subscriptions change.")
+        return super()._get_missing_choice()
 
     def _check_order(self, order):
         """Override to leave alone what has nothing to change, or can't be changed."""
-        if self._get_missing_choice():
-            return
         if self.change not in ('add', 'plan'):
             self._check_has_lines(order)
         if self.change == 'plan' and order.plan_id == self.plan_id:
@@ -79,8 +93,6 @@ class SubscriptionBulkChange(models.TransientModel):
 
     def _get_preview_of(self, order):
         """Override to say what the change costs."""
-        if message := self._get_missing_choice():
-            return message
         preview = self._new_amendment(order)._get_amendment_preview()
 
         def get_text(amount):
@@ -107,32 +119,6 @@ class SubscriptionBulkChange(models.TransientModel):
         if not self.env.user.has_group('sale.group_discount_per_so_line'):
             changes = [change for change in changes if change[0] != 'discount']
         return changes
-
-    def _get_missing_choice(self):
-        """Return what is to be chosen before anything can be changed.
-
-        :rtype: str|bool
-        """
-        self.ensure_one()
-        if self.change == 'swap' and not (self.product_id and self.new_product_id):
-            return self.env._("Choose the product to replace, and that which replaces it.")
-        if self.change == 'swap' and not self.new_product_id.recurring_invoice:
-            return self.env._("Choose a recurring product: a product which is sold once can't replace a recurring one.")
-        if self.change == 'swap' and self.product_id == self.new_product_id:
-            return self.env._("Choose another product to replace it.")
-        if self.change == 'remove' and not self.product_id:
-            return self.env._("Choose the product to remove.")
-        if self.change == 'quantity' and not (self.product_id and self.quantity > 0):
-            return self.env._("Choose the product, and how many of it there will be.")
-        if self.change == 'discount' and not 0 <= self.discount <= 100:
-            return self.env._("Choose a discount from 0 to 100%.")
-        if self.change == 'add' and not (self.new_product_id and self.quantity > 0):
-            return self.env._("Choose the product to add, and how many of it.")
-        if self.change == 'plan' and not self.plan_id:
-            return self.env._("Choose the new plan.")
-        if self.amendment_timing == 'date' and not self.effective_date:
-            return self.env._("Choose from which day on the subscriptions change.")
-        return False
 
     def _prepare_timing(self):
         """Prepare from when on the amendments change their subscriptions.

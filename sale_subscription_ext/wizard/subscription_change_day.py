@@ -52,12 +52,13 @@ class SubscriptionChangeDay(models.TransientModel):
         """Override to change running subscriptions only."""
         return RUNNING_STATES
 
-    def _check_choices(self):
+    def _get_missing_choice(self):
         """Override to ask for a day."""
         if self.day_choice == 'date' and not self.billing_date:
-            raise UserError(self.env._("Choose the first day of a period from now on."))
+            return self.env._("Choose the first day of a period from now on.")
         if self.day_choice == 'month_day' and not 1 <= self.billing_month_day <= 31:
-            raise UserError(self.env._("Choose a day of the month from 1 to 31; 31 is the last day of each month."))
+            return self.env._("Choose a day of the month from 1 to 31; 31 is the last day of each month.")
+        return super()._get_missing_choice()
 
     def _check_order(self, order):
         """Override to leave alone what is billed, and what would change nothing."""

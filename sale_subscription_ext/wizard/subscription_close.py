@@ -93,10 +93,15 @@ class SubscriptionClose(models.TransientModel):
         """Override to close what was begun and hasn't ended."""
         return CONTRACT_STATES
 
-    def _check_choices(self):
-        """Override to ask for a day, and for a reason to close earlier than the customer agreed to."""
+    def _get_missing_choice(self):
+        """Override to ask for a day."""
         if self.close_when == 'date' and not self.close_on:
-            raise UserError(self.env._("Choose the last day on which the subscriptions are served."))
+            return self.env._("Choose the last day on which the subscriptions are served.")
+        return super()._get_missing_choice()
+
+    def _check_choices(self):
+        """Override to ask for a reason to close earlier than the customer agreed to."""
+        super()._check_choices()
         if self.early_warning and not (self.override_reason or '').strip():
             raise UserError(self.env._(
                 "%(warning)s To close earlier, say why in the field Why Earlier.", warning=self.early_warning))

@@ -84,11 +84,21 @@ class SubscriptionDialogMixin(models.AbstractModel):
         """
         raise NotImplementedError
 
+    def _get_missing_choice(self):
+        """Return what is to be chosen before anything can be said of a subscription; nothing by default.
+
+        :return: a sentence which says what to choose
+        :rtype: str|None
+        """
+        return None
+
     def _check_choices(self):
-        """Refuse choices which are incomplete, whatever the subscriptions; every choice is complete by default.
+        """Refuse choices which are incomplete, whatever the subscriptions.
 
         :raise UserError: saying what to choose
         """
+        if message := self._get_missing_choice():
+            raise UserError(message)
 
     def _check_order(self, order):
         """Refuse a subscription to which it can't be done by the choices; nothing is written. The state was checked,
@@ -162,6 +172,8 @@ class SubscriptionDialogMixin(models.AbstractModel):
         :rtype: dict
         """
         self.ensure_one()
+        if missing := self._get_missing_choice():
+            return {'missing': missing, 'count': len(self._get_orders())}
         ready, by_reason = self.env['sale.order'], defaultdict(self.env['sale.order'].browse)
         for order in self._get_orders():
             if reason := self._get_skip_reason(order):

@@ -1,5 +1,4 @@
 from odoo import api, fields, models
-from odoo.exceptions import UserError
 from odoo.tools import format_amount
 
 from ..const import CONTRACT_STATES
@@ -65,10 +64,11 @@ class SubscriptionHandOver(models.TransientModel):
         """Override to hand over what was begun and hasn't ended."""
         return CONTRACT_STATES
 
-    def _check_choices(self):
+    def _get_missing_choice(self):
         """Override to ask for somebody."""
         if not self._get_owner_values():
-            raise UserError(self.env._("Choose to whom the subscriptions are handed over."))
+            return self.env._("Choose to whom the subscriptions are handed over.")
+        return super()._get_missing_choice()
 
     def _apply_to(self, order):
         """Override to hand it over; what is invoiced stays with the old customer."""

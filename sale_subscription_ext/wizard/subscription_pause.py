@@ -1,7 +1,6 @@
 from datetime import timedelta
 
 from odoo import api, fields, models
-from odoo.exceptions import UserError
 
 
 class SubscriptionPause(models.TransientModel):
@@ -48,10 +47,11 @@ class SubscriptionPause(models.TransientModel):
         """Override to pause what is in progress, and to move the end of pauses."""
         return ('progress', 'paused')
 
-    def _check_choices(self):
+    def _get_missing_choice(self):
         """Override to ask for a day."""
         if self.pause_when == 'date' and not self.pause_from and not self.is_begun:
-            raise UserError(self.env._("Choose the first day on which the subscriptions pause."))
+            return self.env._("Choose the first day on which the subscriptions pause.")
+        return super()._get_missing_choice()
 
     def _check_order(self, order):
         """Override to leave alone what can't be paused on these days."""

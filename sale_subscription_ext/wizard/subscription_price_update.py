@@ -66,10 +66,11 @@ class SubscriptionPriceUpdate(models.TransientModel):
         """Override to change running subscriptions only."""
         return RUNNING_STATES
 
-    def _check_choices(self):
+    def _get_missing_choice(self):
         """Override to ask for prices."""
         if not self._get_accepted_lines():
-            raise UserError(self.env._("Tick the prices which are to change."))
+            return self.env._("Tick the prices which are to change.")
+        return super()._get_missing_choice()
 
     def _check_order(self, order):
         """Override to leave alone what is about to change already, and what nobody ticked."""

@@ -42,12 +42,13 @@ class SubscriptionRenew(models.TransientModel):
         """Override to renew running subscriptions only."""
         return RUNNING_STATES
 
-    def _check_choices(self):
+    def _get_missing_choice(self):
         """Override to refuse a term or a percentage which can't be."""
         if self.has_other_term and (self.term_value < 0 or not self.term_unit):
-            raise UserError(self.env._("Choose how long the renewals are agreed for, such as 1 year. 0: open-ended."))
+            return self.env._("Choose how long the renewals are agreed for, such as 1 year. 0: open-ended.")
         if self.prices == 'percent' and self.percent <= -100.0:
-            raise UserError(self.env._("Choose a percentage above -100."))
+            return self.env._("Choose a percentage above -100.")
+        return super()._get_missing_choice()
 
     def _check_order(self, order):
         """Override to leave alone what is about to be renewed, or offered a renewal already."""
