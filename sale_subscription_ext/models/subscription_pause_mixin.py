@@ -102,11 +102,22 @@ class SubscriptionPauseMixin(models.AbstractModel):
         """Stop service as of the day for which a pause is planned, and give unused paid days back where the plan says
         so.
         """
-        for order in self:
-            event_date = dict.fromkeys(order.order_line, order.paused_from)
-            order._update_subscription_state('paused', order._get_pause_message(), event_date)
+        for order in self.filtered(lambda order: not order.end_date or order.paused_from <= order.end_date):
+            order._update_paused_state()
             order._credit_pause()
         return []
+
+    def _update_paused_state(self):
+        """Let a contract count no more, also one whose end is announced."""
+        self.ensure_one()
+        event_date = dict.fromkeys(self.order_line, self.paused_from)
+        message = self._get_pause_message()
+        if self.subscription_state != 'closing':
+            self._update_subscription_state('paused', message, event_date)
+            return
+        self.state_before_closing = 'paused'
+        self._record_mrr_movements('pause', event_date)
+        self._message_log(body=message)
 
     def _credit_pause(self):
         """Give back what was billed for days of the pause, where the plan says so."""
@@ -176,8 +187,9 @@ class SubscriptionPauseMixin(models.AbstractModel):
 
         :rtype: Domain
         """
-        return Domain('subscription_state', '=', 'progress') & self._get_dated_domain(
-            lambda today: Domain('paused_from', '<=', today))
+        running = Domain('subscription_state', '=', 'progress') | (
+            Domain('subscription_state', '=', 'closing') & Domain('state_before_closing', '=', 'progress'))
+        return running & self._get_dated_domain(lambda today: Domain('paused_from', '<=', today))
 
     @api.model
     def _get_resume_due_domain(self):

@@ -228,6 +228,33 @@ class TestPause(SaleSubscriptionCommon):
             'subscription_state': 'closing', 'mrr': 30.0, 'next_invoice_date': Date.to_date('2026-02-01')}])
         self._assert_ledgers_hold(order)
 
+    def test_a_planned_pause_begins_also_when_the_end_of_the_contract_is_announced(self):
+        order = self._create_order(plan=self.crediting, confirm=True)
+        self._bill('2026-01-01')
+        self._pause(order, pause_when='date', pause_from='2026-01-11')
+        order._plan_closing(self.reason, date=Date.to_date('2026-01-20'))
+        with freeze_time('2026-01-11 10:00:00'):
+            self._run_cron(LIFECYCLE_CRON)
+        self.assertRecordValues(order, [{'subscription_state': 'closing', 'mrr': 0.0}])
+        self.assertEqual(order.invoice_ids.sorted('id')[-1].amount_untaxed, 20.32)  # 21 of 31 days, given back
+        pause = self.Event.search([('order_id', '=', order.id), ('event_type', '=', 'pause')])
+        self.assertEqual(str(pause.event_date), '2026-01-11')
+        with freeze_time('2026-01-12 10:00:00'):
+            order.action_undo_closing()
+        self.assertEqual(order.subscription_state, 'paused')
+        self._assert_ledgers_hold(order)
+
+    def test_a_pause_which_is_planned_for_after_the_end_never_begins(self):
+        order = self._create_order(confirm=True)
+        self._bill('2026-01-01')
+        self._pause(order, pause_when='date', pause_from='2026-01-21')
+        order._plan_closing(self.reason, date=Date.to_date('2026-01-20'))
+        with freeze_time('2026-01-25 10:00:00'):
+            self._run_cron(LIFECYCLE_CRON)
+        self.assertEqual(order.subscription_state, 'closed')
+        self.assertFalse(self.Event.search([('order_id', '=', order.id), ('event_type', '=', 'pause')]))
+        self._assert_ledgers_hold(order)
+
     def test_pausing_and_resuming_are_told_in_emails(self):
         order = self._create_order()
         self._flush_tracking()
