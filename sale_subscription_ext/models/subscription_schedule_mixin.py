@@ -56,16 +56,18 @@ class SubscriptionScheduleMixin(models.AbstractModel):
         self.env['subscription.period'].sudo().create(waived)
 
     def _leave_out_until(self, day):
-        """Leave out the days of lines until `day`: what lies before it will not be billed any more.
+        """Leave out the days of lines until `day`, or their end: what lies before it will not be billed any more.
 
         The right on the order was checked; ledger and dates are the engine's.
 
         :param datetime.date day: the first day to bill
         """
-        lines = self.filtered(lambda line: line.next_period_start and line.next_period_start < day)
+        ends = {line: min(day, line.end_date + timedelta(days=1)) if line.end_date else day for line in self}
+        lines = self.filtered(lambda line: line.next_period_start and line.next_period_start < ends[line])
         self.env['subscription.period'].create([
-            line._prepare_period(line.next_period_start, day, state='waived', quantity=0.0) for line in lines])
-        lines.next_period_start = day
+            line._prepare_period(line.next_period_start, ends[line], state='waived', quantity=0.0) for line in lines])
+        for end, ended in lines.grouped(ends.get).items():
+            ended.next_period_start = end
 
     def _is_billed_in_arrears(self):
         """Return whether the line is billed at the end of its periods.

@@ -29,6 +29,7 @@ from . import test_term
 from . import test_lifecycle_cron
 from . import test_hand_over
 from . import test_setup_fee
+from . import test_short_lives
 from . import test_metrics
 from . import test_metrics_ledger
 from . import test_payment

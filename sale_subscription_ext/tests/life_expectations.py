@@ -1,5 +1,5 @@
 from collections import Counter, defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from fractions import Fraction
 from typing import NamedTuple
@@ -59,6 +59,11 @@ class LineStory:
     served_from: date = date.min
     # Accountants changed amounts by hand: what the days cost isn't their price any more.
     is_touched: bool = False
+
+    def copy(self):
+        return replace(
+            self, served=set(self.served), kept=set(self.kept), free=set(self.free), prices=list(self.prices),
+            anchors=list(self.anchors))
 
     def get_price(self, day):
         return [price for start, price in self.prices if start <= day][-1]
@@ -178,6 +183,8 @@ class Expectations:
         story, order = self.stories[line], line.order_id
         is_kept = self.is_money_kept(order, order_was, order_now)
         if now.end and not was.end:
+            # Also in the past: what was to end during a pause does so on the day after, as of the day of resuming.
+            story.served = {day for day in story.served if day <= now.end}
             self.stop_line(line, {line: was}, now.end + DAY, is_kept)
         if now.anchor != was.anchor:
             story.anchors.append((now.next_start, now.anchor))

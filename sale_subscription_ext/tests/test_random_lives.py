@@ -3,34 +3,16 @@ from unittest.mock import patch
 
 from hypothesis.stateful import run_state_machine_as_test
 
-from odoo.addons.sale_subscription_ext.tests.common import SaleSubscriptionCommon
-from odoo.addons.sale_subscription_ext.tests.life import Life
+from odoo.addons.sale_subscription_ext.tests.life_steps import LINE, POLICIES, LifeCommon
 from odoo.addons.sale_subscription_ext.tests.strategies import lives
 
-LINE = {'product': 'support', 'product_uom_qty': 1.0, 'price_unit': 100.0, 'discount': 0.0}
-POLICIES = {
-    'pause_policy': 'credit', 'downgrade_policy': 'credit', 'bill_in': 'advance', 'invoice_lead_days': 0,
-    'billing_alignment': 'anniversary', 'first_period': 'prorate', 'trial_value': 0, 'trial_end': 'invoice',
-    'term_value': 0, 'term_end': 'continue',
-}
 
-
-class TestRandomLives(SaleSubscriptionCommon):
+class TestRandomLives(LifeCommon):
     """Hundreds of random lives of contracts; after each step the ledgers, the invoices and the MRR must agree."""
-
-    @classmethod
-    def setUpClass(cls):
-        super().setUpClass()
-        cls.setup = cls._create_service("Setting up", 80.0)
-        cls.service.write({'setup_product_id': cls.setup.id, 'setup_amount': 50.0})
-        cls.successor = cls.env['res.partner'].create({'name': "Lumber & Sons", 'email': 'sons@example.com'})
-
-    def __getitem__(self, name):
-        return getattr(self, name)
 
     def _play(self, *steps, **policies):
         """Play a life whose steps are given: names of rules with their arguments."""
-        life = type('PlayedLife', (Life,), {'case': self})()
+        life = self._get_life()
         with life.stack:
             life.confirm(lines=[LINE, LINE], plan='monthly', policies={**POLICIES, **policies}, option=None)
             for name, arguments in steps:
@@ -49,8 +31,7 @@ class TestRandomLives(SaleSubscriptionCommon):
 
     def test_ledgers_invoices_and_mrr_agree_whatever_happens_to_a_contract(self):
         """Trials, terms, changes, switches, options, pauses, renewals, hand-overs, indexations, credit notes."""
-        machine = type('PlayedLife', (Life,), {'case': self})
-        run_state_machine_as_test(machine, settings=lives)
+        run_state_machine_as_test(self._get_life, settings=lives)
 
     def test_what_was_given_away_while_closed_is_charged_after_reopening(self):
         self._play(
