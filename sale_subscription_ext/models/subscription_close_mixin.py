@@ -6,6 +6,7 @@ from odoo.fields import Domain
 from odoo.tools import format_amount, format_date
 
 from .. import const
+from ..tools.proration import get_remaining_spans
 
 
 class SubscriptionCloseMixin(models.AbstractModel):
@@ -296,12 +297,18 @@ class SubscriptionCloseMixin(models.AbstractModel):
             ('order_line_id', 'in', lines.ids), ('kind', '=', 'credit'), ('state', '=', 'billed'),
             ('is_credited', '=', False), ('amendment_id', '=', False),
             ('date_start', '>=', self._get_stop_day()), ('date_end', '>', day),
-        ])
-        return [
-            credit.order_line_id._prepare_period(
-                max(credit.date_start, day), credit.date_end, kind='proration', anchor_date=credit.anchor_date)
-            for credit in credits
-        ]
+        ]).grouped('order_line_id')
+        vals_list = []
+        for line in lines.filtered(credits.get):
+            # Days which were charged again, and given back again by the next closing, have two credits: the last counts.
+            taken = line._get_paid_spans()
+            for credit in credits[line].sorted('id', reverse=True):
+                vals_list += [
+                    line._prepare_period(start, end, kind='proration', anchor_date=credit.anchor_date)
+                    for start, end in get_remaining_spans(max(credit.date_start, day), credit.date_end, taken)
+                ]
+                taken.append((credit.date_start, credit.date_end))
+        return vals_list
 
     # === BUSINESS METHODS - CRON === #
 

@@ -1,4 +1,5 @@
 from collections import Counter
+from itertools import accumulate, pairwise
 
 from odoo import models
 from odoo.exceptions import UserError
@@ -116,14 +117,7 @@ class SubscriptionLineProrationMixin(models.AbstractModel):
         :raise UserError: naming the days
         """
         for line in self:
-            changes = Counter()
-            for row in line.period_ids.filtered(lambda row: row._is_counted() and not row._is_free()):
-                sign = -1 if row.kind == 'credit' else 1
-                changes[row.date_start] += sign
-                changes[row.date_end] -= sign
-            times = 0
-            for day, change in sorted(changes.items()):
-                times += change
+            for day, times in line._get_paid_times():
                 if times > 1:
                     raise UserError(self.env._(
                         "%(product)s would be paid twice from %(day)s on: these days were charged again since they were"
@@ -134,6 +128,29 @@ class SubscriptionLineProrationMixin(models.AbstractModel):
                         "%(product)s would be given back twice from %(day)s on: these days were credited otherwise"
                         " since. Cancel that credit note first.",
                         product=line.product_id.display_name, day=format_date(self.env, day)))
+
+    def _get_paid_times(self):
+        """Return how often the days of this line are charged, less how often they are given back.
+
+        :return: (day, times from that day on until the next one), in order
+        :rtype: list[tuple[datetime.date, int]]
+        """
+        self.ensure_one()
+        changes = Counter()
+        for row in self.period_ids.filtered(lambda row: row._is_counted() and not row._is_free()):
+            sign = -1 if row.kind == 'credit' else 1
+            changes[row.date_start] += sign
+            changes[row.date_end] -= sign
+        days = sorted(changes)
+        return list(zip(days, accumulate(changes[day] for day in days), strict=True))
+
+    def _get_paid_spans(self):
+        """Return the days of this line which are charged and not given back.
+
+        :return: (first day, day after the last)
+        :rtype: list[tuple[datetime.date, datetime.date]]
+        """
+        return [(start, end) for (start, times), (end, _times) in pairwise(self._get_paid_times()) if times > 0]
 
     def _get_untaxed_amount(self, price, taxes):
         """Return what quantity, unit price and discount cost without taxes.

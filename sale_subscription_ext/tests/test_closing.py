@@ -196,6 +196,22 @@ class TestClosing(SaleSubscriptionCommon):
         self.assertEqual(order.next_invoice_date, Date.to_date('2026-02-01'))
         self._assert_ledgers_hold(order)
 
+    def test_a_contract_closed_and_reopened_again_is_charged_once(self):
+        order = self._create_order(confirm=True)
+        self._bill('2026-01-01')
+        with freeze_time('2026-01-10 10:00:00'):
+            order._plan_closing(self.reason, money='credit')  # 21 days of 31
+            order._reopen_subscriptions()  # charges them again
+            order._plan_closing(self.reason, money='keep')
+        with freeze_time('2026-01-20 10:00:00'):
+            order._reopen_subscriptions()  # they are paid
+            self.assertEqual(sum(order.invoice_ids.mapped('amount_untaxed_signed')), 30.0)
+            order._plan_closing(self.reason, money='credit')
+        with freeze_time('2026-01-21 10:00:00'):
+            order._reopen_subscriptions()
+        self.assertAlmostEqual(sum(order.invoice_ids.mapped('amount_untaxed_signed')), 30.0)
+        self._assert_ledgers_hold(order)
+
     def test_a_contract_reopened_in_a_period_which_was_kept_is_served_on_it(self):
         order = self._create_order(confirm=True)
         self._bill('2026-01-01')
