@@ -26,8 +26,8 @@ RUNNING_STATES = ('progress', 'closing')
 CONTRACT_STATES = ('trial', *RUNNING_STATES, 'paused')
 
 # Their schedule is billed: that of a paused one ends with the day before the pause, that of a renewed one with the
-# day before its renewal takes over.
-BILLED_STATES = (*RUNNING_STATES, 'paused', 'renewed')
+# day before its renewal takes over, that of a closed one with its last day; what was taken back of it can be due again.
+BILLED_STATES = (*RUNNING_STATES, 'paused', 'renewed', 'closed')
 
 # (from, to) -> MRR movement which the step writes, None for none; a step which isn't here is refused.
 TRANSITIONS = {

@@ -154,7 +154,7 @@ class SaleOrder(models.Model):
         running = self.filtered(lambda order: order.subscription_state in ('trial', *const.BILLED_STATES))
         open_rows = running.order_line._get_open_rows()
         for order in self - running:
-            order.next_invoice_date = order.subscription_state != 'closed' and order.next_invoice_date
+            order.next_invoice_date = order.next_invoice_date
         for order in running:
             dates = [line._get_next_bill_date() for line in order.order_line]
             dates += [

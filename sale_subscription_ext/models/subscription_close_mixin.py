@@ -294,7 +294,7 @@ class SubscriptionCloseMixin(models.AbstractModel):
         self.ensure_one()
         lines = self.order_line._get_served_lines().filtered('next_period_start')
         credits = self.env['subscription.period'].search([
-            ('order_line_id', 'in', lines.ids), ('kind', '=', 'credit'), ('state', '=', 'billed'),
+            ('order_line_id', 'in', lines.ids), ('kind', '=', 'credit'), ('state', '!=', 'waived'),
             ('is_credited', '=', False), ('amendment_id', '=', False),
             ('date_start', '>=', self._get_stop_day()), ('date_end', '>', day),
         ]).grouped('order_line_id')

@@ -196,6 +196,19 @@ class TestClosing(SaleSubscriptionCommon):
         self.assertEqual(order.next_invoice_date, Date.to_date('2026-02-01'))
         self._assert_ledgers_hold(order)
 
+    def test_a_final_invoice_which_is_deleted_is_made_again_unless_its_period_is_left_out(self):
+        self.monthly.write({'bill_in': 'arrears', 'collection_mode': 'draft'})
+        order = self._create_order(confirm=True)
+        with freeze_time('2026-01-10 10:00:00'):
+            order._plan_closing(self.reason)
+            order.invoice_ids.unlink()
+        final = self._bill('2026-01-12')
+        self.assertRecordValues(final, [{'state': 'draft', 'amount_untaxed': 9.68}])  # 10 of 31 days
+        final.button_cancel()
+        order.order_line.period_ids.action_leave_out()
+        self.assertFalse(self._bill('2026-01-12'))
+        self._assert_ledgers_hold(order)
+
     def test_a_contract_closed_and_reopened_again_is_charged_once(self):
         order = self._create_order(confirm=True)
         self._bill('2026-01-01')

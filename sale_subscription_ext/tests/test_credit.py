@@ -196,6 +196,35 @@ class TestCredit(SaleSubscriptionCommon):
         self._bill('2026-02-15', order)
         self.assertEqual(sum(order.invoice_ids.mapped('amount_untaxed_signed')), 15.0)
 
+    def _close_and_reverse(self):
+        """Close a contract with money back, and reverse the credit note."""
+        order = self._create_order(confirm=True)
+        self._bill('2026-01-31')
+        with freeze_time('2026-02-13 10:00:00'):
+            order._plan_closing(self.reason, money='credit')
+        self._reverse(order.invoice_ids.filtered(lambda move: move.move_type == 'out_refund')).action_post()
+        return order, order.order_line.period_ids.filtered(lambda row: row.kind == 'credit')
+
+    def test_a_reversed_credit_of_a_closed_contract_is_given_again_by_the_next_run(self):
+        order, credit = self._close_and_reverse()
+        self.assertFalse(order.next_invoice_date)
+        credit.action_bill_again()
+        self.assertEqual(order.next_invoice_date, Date.to_date('2026-02-14'))
+        self._bill('2026-02-15')
+        self.assertEqual(sum(order.invoice_ids.mapped('amount_untaxed_signed')), 15.0)
+        self.assertRecordValues(order, [{'next_invoice_date': False, 'subscription_state': 'closed'}])
+        self._assert_ledgers_hold(order)
+
+    def test_days_which_are_about_to_be_given_back_again_are_charged_after_a_reopening(self):
+        order, credit = self._close_and_reverse()
+        credit.action_bill_again()
+        with freeze_time('2026-02-21 10:00:00'):
+            order._reopen_subscriptions()
+        self._bill('2026-02-21')
+        self.assertEqual(
+            sum(order.invoice_ids.mapped('amount_untaxed_signed')), 22.5, "7 of 28 days weren't served")
+        self._assert_ledgers_hold(order)
+
     def test_a_credit_counts_again_when_its_reversal_is_undone(self):
         order, credit, reversal = self._pause_and_reverse()
         reversal.button_draft()
