@@ -64,7 +64,6 @@ STEP_MAIL_TEMPLATES = {
     ('paused', 'progress'): 'sale_subscription_ext.mail_template_subscription_resumed',
     ('closing', 'trial'): 'sale_subscription_ext.mail_template_subscription_resumed',
     ('closing', 'progress'): 'sale_subscription_ext.mail_template_subscription_resumed',
-    ('closing', 'paused'): 'sale_subscription_ext.mail_template_subscription_resumed',
     ('closed', 'progress'): 'sale_subscription_ext.mail_template_subscription_resumed',
 }
 

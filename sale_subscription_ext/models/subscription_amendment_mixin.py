@@ -355,12 +355,12 @@ class SubscriptionAmendmentMixin(models.AbstractModel):
 
     @api.model
     def _get_lifecycle_steps(self):
-        """Override to apply the amendments whose date has come, before anything else."""
+        """Override to apply the amendments whose date has come, before anything else, and those which waited for the
+        end of a pause.
+        """
         engine = self.env['sale.order']
-        return [
-            (engine._get_due_amendments_domain, lambda orders: orders._apply_due_amendments()),
-            *super()._get_lifecycle_steps(),
-        ]
+        apply_due = (engine._get_due_amendments_domain, lambda orders: orders._apply_due_amendments())
+        return [apply_due, *super()._get_lifecycle_steps(), apply_due]
 
     def _log_lifecycle_error(self, error):
         """Override to ask the salesperson of an amendment which couldn't be applied to look at it."""

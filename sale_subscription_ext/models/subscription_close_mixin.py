@@ -1,4 +1,4 @@
-from datetime import timedelta
+from datetime import date, timedelta
 
 from odoo import api, fields, models
 from odoo.exceptions import UserError
@@ -94,6 +94,7 @@ class SubscriptionCloseMixin(models.AbstractModel):
         (self - later)._close_subscriptions(reason, note, bill=bill, money=money)
         engine = later.sudo()  # the right on the orders was checked; the end is the engine's
         engine._cancel_waiting_renewals()  # who goes on by one never gets to the end
+        ends = {order: order.end_date for order in engine}
         for order in engine:
             values = order._prepare_closing(reason, note, date)
             values['close_money'] = money
@@ -104,6 +105,7 @@ class SubscriptionCloseMixin(models.AbstractModel):
         message = engine[:1]._get_close_message(reason, note, date)
         engine.filtered(lambda order: order.subscription_state != 'closing')._update_subscription_state(
             'closing', message)
+        engine._credit_longer_pauses(ends)
 
     def _check_close_date(self, date):
         """Refuse to let a subscription end on a day which it can't reach.
@@ -184,10 +186,12 @@ class SubscriptionCloseMixin(models.AbstractModel):
     def _undo_closing(self):
         """Take announced closings back: the contracts go on as if nothing had been said."""
         message = self.env._("The closing is undone, the subscription goes on.")
+        ends = {order: order.end_date for order in self}
         for state, orders in self.grouped('state_before_closing').items():
             for order in orders.sudo():  # the right on the orders was checked; the end is the engine's
                 order.write({'end_date': order.end_date_before_closing, **order._prepare_no_closing()})
             orders._update_subscription_state(state, message)
+            orders.sudo()._credit_longer_pauses(ends)
 
     @api.model
     def _prepare_no_closing(self):
@@ -292,7 +296,9 @@ class SubscriptionCloseMixin(models.AbstractModel):
         :rtype: list[dict]
         """
         self.ensure_one()
-        lines = self.order_line._get_served_lines().filtered('next_period_start')
+        lines = self.order_line.filtered(lambda line: (
+            line.is_recurring and line.product_uom_qty and line.next_period_start
+            and (not line.end_date or line.end_date >= day)))
         credits = self.env['subscription.period'].search([
             ('order_line_id', 'in', lines.ids), ('kind', '=', 'credit'), ('state', '!=', 'waived'),
             ('is_credited', '=', False), ('amendment_id', '=', False),
@@ -300,8 +306,11 @@ class SubscriptionCloseMixin(models.AbstractModel):
         ]).grouped('order_line_id')
         vals_list = []
         for line in lines.filtered(credits.get):
-            # Days which were charged again, and given back again by the next closing, have two credits: the last counts.
+            # Days which were charged again, and given back again by the next closing, have two credits: the last one
+            # counts.
             taken = line._get_paid_spans()
+            if line.end_date:
+                taken.append((line.end_date + timedelta(days=1), date.max))
             for credit in credits[line].sorted('id', reverse=True):
                 vals_list += [
                     line._prepare_period(start, end, kind='proration', anchor_date=credit.anchor_date)
@@ -309,6 +318,18 @@ class SubscriptionCloseMixin(models.AbstractModel):
                 ]
                 taken.append((credit.date_start, credit.date_end))
         return vals_list
+
+    def _get_amount_charged_again(self, day):
+        """Return what an invoice will ask for days which were given back, without taxes.
+
+        :param datetime.date day: the first day served again
+        :rtype: float
+        """
+        self.ensure_one()
+        rows = self.env['subscription.period'].concat(*(
+            self.env['subscription.period'].new({**vals, 'state': 'open'})
+            for vals in self._prepare_charges_again(day)))
+        return self._get_forecast_totals(self._get_forecast_base_lines(rows))['base_amount_currency']
 
     # === BUSINESS METHODS - CRON === #
 

@@ -310,7 +310,7 @@ class SubscriptionLifecycleMixin(models.AbstractModel):
             (engine._get_trial_reminder_domain, lambda orders: orders._remind_of_trial_end()),
             (engine._get_trial_ended_domain, lambda orders: orders._end_trial()),
             (engine._get_pause_due_domain, lambda orders: orders._begin_pause()),
-            (engine._get_resume_due_domain, lambda orders: orders._resume_subscriptions()),
+            (engine._get_resume_due_domain, lambda orders: orders._end_pause()),
             (engine._get_term_reminder_domain, lambda orders: orders._remind_of_term_end()),
             (engine._get_renewal_due_domain, lambda orders: orders._renew_automatically()),
             (engine._get_takeover_domain, lambda orders: orders._take_over()),

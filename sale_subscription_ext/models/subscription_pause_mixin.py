@@ -3,6 +3,8 @@ from odoo.exceptions import UserError
 from odoo.fields import Domain
 from odoo.tools import format_amount, format_date
 
+from .. import const
+
 
 class SubscriptionPauseMixin(models.AbstractModel):
     """Pauses: nothing is served, billed or counted, and no date shifts."""
@@ -35,14 +37,14 @@ class SubscriptionPauseMixin(models.AbstractModel):
         :rtype: dict
         :raise UserError: when a subscription neither is paused nor will be
         """
-        planned = self.filtered(lambda order: order.subscription_state == 'progress' and order.paused_from)
+        planned = self.filtered(lambda order: order._is_pause_planned())
         if len(self) == 1 and planned:
             self.check_access('write')
             self._withdraw_pause()
             return False
         return self._get_dialog(
             'sale_subscription_ext.subscription_resume_action', self.env._("resumed"),
-            ('paused', 'progress') if planned else ('paused',), kind='resume')
+            ('paused', *const.RUNNING_STATES) if planned else ('paused',), kind='resume')
 
     # === BUSINESS METHODS === #
 
@@ -118,14 +120,39 @@ class SubscriptionPauseMixin(models.AbstractModel):
         self.state_before_closing = 'paused'
         self._record_mrr_movements('pause', event_date)
         self._message_log(body=message)
+        self._send_subscription_mail('sale_subscription_ext.mail_template_subscription_paused')
 
-    def _credit_pause(self):
-        """Give back what was billed for days of the pause, where the plan says so."""
+    def _credit_pause(self, start=None):
+        """Give back what was billed for days of the pause, where the plan says so.
+
+        :param datetime.date start: the first of these days, all of them if not given
+        """
         self.ensure_one()
         if self.plan_id.pause_policy != 'credit':
             return
-        self._invoice_change(
-            self._prepare_unused_credits(self.paused_from, self.paused_until), self._subscription_today())
+        days = self._get_paused_days(start or self.paused_from, self.paused_until)
+        self._invoice_change(self._prepare_unused_credits(*days), self._subscription_today())
+
+    def _credit_longer_pauses(self, ends):
+        """Give back further days of pauses under way, once the contracts end later than it was said, or not at all.
+
+        :param dict ends: {order: its last day until now, if it had one}
+        """
+        for order in self.filtered(lambda order: order._is_paused() and ends[order]):
+            order._credit_pause(max(order.paused_from, fields.Date.add(ends[order], days=1)))
+
+    def _get_paused_days(self, start, until):
+        """Return the days which aren't served because of a pause: what is paid beyond the end of the contract is kept
+        or given back by its closing.
+
+        :param datetime.date start: the first day of the pause
+        :param datetime.date until: the first day served again, if there is one
+        :return: the first day and the day after the last, if there is one
+        :rtype: tuple
+        """
+        self.ensure_one()
+        ends = [day for day in (until, self.end_date and fields.Date.add(self.end_date, days=1)) if day]
+        return start, min(ends, default=None)
 
     def _get_pause_message(self):
         """Return the sentence of a pause for the chatter.
@@ -163,6 +190,11 @@ class SubscriptionPauseMixin(models.AbstractModel):
             order._postpone_missed_changes(day)
             order._update_resumed_state(day)
         return []
+
+    def _end_pause(self):
+        """Resume subscriptions as of the day which was set for it, unless they end before."""
+        return self.filtered(
+            lambda order: not order.end_date or order.paused_until <= order.end_date)._resume_subscriptions()
 
     def _update_resumed_state(self, day):
         """Let a contract count again, also one whose end is announced.
@@ -211,6 +243,14 @@ class SubscriptionPauseMixin(models.AbstractModel):
         self.ensure_one()
         return 'paused' in (self.subscription_state, self.subscription_state == 'closing' and self.state_before_closing)
 
+    def _is_pause_planned(self):
+        """Return whether a pause hasn't begun yet.
+
+        :rtype: bool
+        """
+        self.ensure_one()
+        return self.subscription_state in const.RUNNING_STATES and bool(self.paused_from) and not self._is_paused()
+
     def _check_not_paused(self):
         """Refuse to change what isn't served for now.
 
@@ -235,7 +275,8 @@ class SubscriptionPauseMixin(models.AbstractModel):
             if paused_until else
             self.env._("not served from %(start)s on", start=format_date(self.env, paused_from))
         ]
-        amount = self.sudo()._get_unused_amount(paused_from, paused_until)  # the ledger is the engine's
+        days = self._get_paused_days(paused_from, paused_until)
+        amount = self.sudo()._get_unused_amount(*days)  # the ledger is the engine's
         if not self.currency_id.is_zero(amount):
             text = format_amount(self.env, amount, self.currency_id)
             sentences.append(
@@ -259,6 +300,11 @@ class SubscriptionPauseMixin(models.AbstractModel):
             sentences.append(self.env._(
                 "nothing is billed for %(first)s – %(last)s", first=format_date(self.env, stopped),
                 last=format_date(self.env, fields.Date.subtract(today, days=1))))
+        amount = self.sudo()._get_amount_charged_again(today)  # the ledger is the engine's
+        if not self.currency_id.is_zero(amount):
+            sentences.append(self.env._(
+                "%(amount)s are charged now for days which were given back",
+                amount=format_amount(self.env, amount, self.currency_id)))
         sentences.append(
             self.env._("the next days to bill begin on %(day)s", day=format_date(self.env, first_day)))
         if missed := self._get_missed_changes(today):

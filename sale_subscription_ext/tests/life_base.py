@@ -52,6 +52,7 @@ class LifeBase(RuleBasedStateMachine):
         self.today = START
         self.expected = Expectations(self.case)
         self.closed_while_paused = self.Order.browse()
+        self.is_refused = False  # the last step, by a sentence
 
     def teardown(self):
         """Whatever became of the contract, it can still be ended, or begun again."""
@@ -123,12 +124,14 @@ class LifeBase(RuleBasedStateMachine):
     @contextmanager
     def step(self, **facts):
         """Let the product say no with a sentence; nothing of the step is left then."""
+        self.is_refused = False
         with self.watch(**facts):
             savepoint = self.env.cr.savepoint()
             try:
                 yield
                 self.env.flush_all()
             except UserError as error:
+                self.is_refused = True
                 self.case.assertGreater(len(str(error)), 20)
                 savepoint.rollback()
                 self.env.invalidate_all()
@@ -151,15 +154,19 @@ class LifeBase(RuleBasedStateMachine):
         dated += [self.Order._get_due_domain(), self.Order._get_price_change_due_domain()]
         if not self.Order.search_count((in_chain & Domain.OR(dated)) | changes, limit=1):
             return
+        self.apply_changes(changes)
+        for get_domain, process in steps:
+            self.run_step(in_chain & get_domain(), process)
+        self.apply_changes(changes)
+        indexation = self.env['subscription.indexation'].sudo()
+        self.run_step(in_chain & self.Order._get_price_change_due_domain(), indexation._apply_orders)
+        self.bill()
+
+    def apply_changes(self, changes):
         for amendment in self.Order.search(changes, order='effective_date, id'):
             # A change for which the contract isn't there any more asks somebody, and is tried again.
             self.run_step(changes & Domain('id', '=', amendment.id), lambda orders: orders._apply_due_amendments(),
                           allowed=UserError)
-        for get_domain, process in steps:
-            self.run_step(in_chain & get_domain(), process)
-        indexation = self.env['subscription.indexation'].sudo()
-        self.run_step(in_chain & self.Order._get_price_change_due_domain(), indexation._apply_orders)
-        self.bill()
 
     def run_step(self, domain, process, allowed=()):
         def fail(order, error):

@@ -33,6 +33,7 @@ class LineView(NamedTuple):
 
     asked: Counter  # how often a day is charged, less how often it is given back
     unbilled: frozenset  # days of rows which wait to be billed
+    given_back: frozenset  # days which the ledger gave back
     quantity: float
     price: Fraction  # of a whole period
     anchor: date
@@ -98,17 +99,19 @@ class Expectations:
         return orders, lines
 
     def look_at_line(self, line):
-        asked, unbilled = Counter(), set()
+        asked, unbilled, given_back = Counter(), set(), set()
         for row in line.period_ids.filtered(lambda row: row.state != 'waived' and not row.is_credited):
             for day in days_of(row.date_start, row.date_end):
                 asked[day] += -1 if row.kind == 'credit' else 1
+            if row.kind == 'credit':
+                given_back.update(days_of(row.date_start, row.date_end))
             if row.state == 'open':
                 unbilled.update(days_of(row.date_start, row.date_end))
         price = Fraction(str(line.price_unit)) * Fraction(str(line.product_uom_qty)) * (
             1 - Fraction(str(line.discount)) / 100)
         return LineView(
-            asked, frozenset(unbilled), line.product_uom_qty, price, line.anchor_date, line.start_date, line.end_date,
-            line.next_period_start)
+            asked, frozenset(unbilled), frozenset(given_back - (+asked).keys()), line.product_uom_qty, price,
+            line.anchor_date, line.start_date, line.end_date, line.next_period_start)
 
     # === WHAT A STEP MEANS === #
 
@@ -183,8 +186,6 @@ class Expectations:
         story, order = self.stories[line], line.order_id
         is_kept = self.is_money_kept(order, order_was, order_now)
         if now.end and not was.end:
-            # Also in the past: what was to end during a pause does so on the day after, as of the day of resuming.
-            story.served = {day for day in story.served if day <= now.end}
             self.stop_line(line, {line: was}, now.end + DAY, is_kept)
         if now.anchor != was.anchor:
             story.anchors.append((now.next_start, now.anchor))
@@ -199,8 +200,8 @@ class Expectations:
             story.served_from = amendment.effective_date if amendment and not is_direct else now.next_start
             story.free |= set(days_of(story.served_from, max(story.served_from, now.next_start))) if is_kept else set()
         if self.is_stopped(order_was, was) and not self.is_stopped(order_now, now):
-            # What somebody gave away while nothing was served is charged again with the service.
-            story.free -= {day for day, times in now.asked.items() if times > was.asked[day]}
+            # What the contract gave back, if only because somebody wished it so, is charged again with the service.
+            story.free -= was.given_back
 
     def is_stopped(self, order, line):
         """Return whether a line isn't served at a moment, though it was before."""

@@ -56,17 +56,19 @@ class TestBulkChange(BulkCommon):
         for values, message in (
             ({'change': 'swap'}, "product to replace"),
             ({'change': 'swap', 'product_id': self.service.id, 'new_product_id': self.installation.id}, "recurring"),
-            ({'change': 'add', 'new_product_id': self.support.id, 'quantity': 0}, "how many"),
+            ({'change': 'add', 'new_product_id': self.support.id, 'quantity': 0}, "product to add"),
             ({'change': 'remove'}, "product to remove"),
             ({'change': 'quantity', 'quantity': 2}, "how many of it"),
             ({'change': 'quantity', 'product_id': self.service.id, 'quantity': 0}, "how many of it"),
-            ({'change': 'discount', 'discount': 101}, "from 0 to 100"),
+            ({'change': 'discount', 'discount': 101}, "up to 100"),
+            ({'change': 'discount'}, "above 0"),
             ({'change': 'plan'}, "new plan"),
             ({'change': 'plan', 'plan_id': self.yearly.id, 'amendment_timing': 'date'}, "from which day"),
         ):
             with self.subTest(values=values):
                 wizard = self._open(orders.action_change(), **values)
-                self.assertTrue(wizard.preview)
+                text = ' '.join(wizard.preview.striptags().split())
+                self.assertRegex(text, f"^2 selected: .*{message}", "It is said once, not of each")
                 with self.assertRaisesRegex(UserError, message):
                     wizard.action_apply()
 
@@ -99,6 +101,18 @@ class TestBulkChange(BulkCommon):
         self.assertEqual(orders.mapped('mrr'), [90.0, 90.0])
         self.assertEqual(orders[0].invoice_ids.sorted('id')[-1].amount_untaxed, 29.03)  # 60 for 15 of 31 days
         self._assert_ledgers_hold(orders)
+
+    def test_a_quantity_is_one_of_the_unit_of_the_product_and_of_one_line(self):
+        dozen = self._create_order(
+            {'product_id': self.service.id, 'product_uom_id': self.env.ref('uom.product_uom_dozen').id},
+            start_date='2026-01-01', confirm=True)
+        twice = self._create_order(self.service, self.service, start_date='2026-01-01', confirm=True)
+        self._bill('2026-01-17')
+        wizard = self._open((dozen | twice).action_change(), change='quantity', product_id=self.service.id, quantity=36)
+        report = self._get_report(wizard)
+        self.assertEqual(self._get_states(report), {dozen.id: 'done', twice.id: 'skipped'})
+        self.assertIn("on several lines", report.line_ids.filtered(lambda line: line.order_id == twice).message)
+        self.assertEqual(self._get_lines(dozen, self.service).product_uom_qty, 3.0)
 
     def test_a_discount_is_given_on_a_product_or_on_all(self):
         self._show_discounts()

@@ -229,19 +229,67 @@ class TestPause(SaleSubscriptionCommon):
         self._assert_ledgers_hold(order)
 
     def test_a_planned_pause_begins_also_when_the_end_of_the_contract_is_announced(self):
-        order = self._create_order(plan=self.crediting, confirm=True)
+        order = self._create_order(plan=self.crediting)
+        self._flush_tracking()
+        order.action_confirm()
         self._bill('2026-01-01')
         self._pause(order, pause_when='date', pause_from='2026-01-11')
-        order._plan_closing(self.reason, date=Date.to_date('2026-01-20'))
+        order._plan_closing(self.reason, date=Date.to_date('2026-01-20'), money='keep')
+        self._flush_tracking()
         with freeze_time('2026-01-11 10:00:00'):
             self._run_cron(LIFECYCLE_CRON)
         self.assertRecordValues(order, [{'subscription_state': 'closing', 'mrr': 0.0}])
-        self.assertEqual(order.invoice_ids.sorted('id')[-1].amount_untaxed, 20.32)  # 21 of 31 days, given back
+        self.assertIn(f"Your subscription {order.name} is paused", order.message_ids.mapped('subject'))
+        self.assertEqual(
+            order.invoice_ids.sorted('id')[-1].amount_untaxed, 9.68,
+            "10 of 31 days; what is paid beyond the end was to be kept")
         pause = self.Event.search([('order_id', '=', order.id), ('event_type', '=', 'pause')])
         self.assertEqual(str(pause.event_date), '2026-01-11')
         with freeze_time('2026-01-12 10:00:00'):
             order.action_undo_closing()
         self.assertEqual(order.subscription_state, 'paused')
+        self.assertEqual(order.invoice_ids.sorted('id')[-1].amount_untaxed, 10.65, "The pause is longer than the end")
+        self._assert_ledgers_hold(order)
+
+    def test_a_planned_pause_can_be_withdrawn_while_the_end_is_announced(self):
+        order = self._create_order(confirm=True)
+        self._pause(order, pause_when='date', pause_from='2026-01-11')
+        order._plan_closing(self.reason, date=Date.to_date('2026-01-20'))
+        order.action_resume()
+        self.assertRecordValues(order, [{'paused_from': False, 'subscription_state': 'closing'}])
+        with self.assertRaisesRegex(UserError, "resumed"):
+            order.action_resume()
+
+    def test_a_pause_which_outlasts_the_contract_never_ends(self):
+        self.monthly.bill_in = 'arrears'
+        order = self._create_order(confirm=True)
+        self._pause(order, pause_when='date', pause_from='2026-01-11', pause_until='2026-01-25')
+        order._plan_closing(self.reason, date=Date.to_date('2026-01-20'))
+        with freeze_time('2026-01-11 10:00:00'):
+            self._run_cron(LIFECYCLE_CRON)
+        with freeze_time('2026-01-26 10:00:00'):  # nobody was billed meanwhile, so it isn't closed
+            self._run_cron(LIFECYCLE_CRON)
+            self.assertEqual(order.subscription_state, 'closing')
+            self._bill('2026-01-26')
+            self._run_cron(LIFECYCLE_CRON)
+        self.assertEqual(order.subscription_state, 'closed')
+        self.assertEqual(
+            self.Event.search([('order_id', '=', order.id)]).mapped('event_type').count('resume'), 0)
+        self._assert_ledgers_hold(order)
+
+    def test_a_line_which_ends_after_the_pause_is_charged_until_its_end(self):
+        order = self._create_order(plan=self.crediting, confirm=True)
+        self._bill('2026-01-01')
+        old = order.order_line
+        with freeze_time('2026-01-05 10:00:00'):
+            old.product_id = self.support  # from the next period on
+        self.assertEqual(str(old.end_date), '2026-01-31')
+        with freeze_time('2026-01-11 10:00:00'):
+            self._pause(order)
+        with freeze_time('2026-01-16 10:00:00'):
+            self.assertIn("15.48 are charged now", order._get_resume_preview().replace('\N{NO-BREAK SPACE}', ''))
+            order._resume_subscriptions()
+        self.assertAlmostEqual(sum(order.invoice_ids.mapped('amount_untaxed_signed')), 25.16)  # 26 of 31 days
         self._assert_ledgers_hold(order)
 
     def test_a_pause_which_is_planned_for_after_the_end_never_begins(self):

@@ -12,7 +12,7 @@ class TestRandomLives(LifeCommon):
 
     def _play(self, *steps, **policies):
         """Play a life whose steps are given: names of rules with their arguments."""
-        life = self._get_life()
+        life = self._get_life_class()()
         with life.stack:
             life.confirm(lines=[LINE, LINE], plan='monthly', policies={**POLICIES, **policies}, option=None)
             for name, arguments in steps:
@@ -31,7 +31,7 @@ class TestRandomLives(LifeCommon):
 
     def test_ledgers_invoices_and_mrr_agree_whatever_happens_to_a_contract(self):
         """Trials, terms, changes, switches, options, pauses, renewals, hand-overs, indexations, credit notes."""
-        run_state_machine_as_test(self._get_life, settings=lives)
+        run_state_machine_as_test(self._get_life_class(), settings=lives)
 
     def test_what_was_given_away_while_closed_is_charged_after_reopening(self):
         self._play(

@@ -1,7 +1,7 @@
 from odoo.addons.sale_subscription_ext.tests.life_steps import CHANGES, CREDITS, LIFECYCLE, StepByStep
 from odoo.addons.sale_subscription_ext.tests.strategies import LONG
 
-POLICIES = (
+PLANS = (
     {},
     {'pause_policy': 'skip', 'bill_in': 'arrears', 'downgrade_policy': 'no_credit'},
     {'pause_policy': 'credit', 'bill_in': 'arrears', 'downgrade_policy': 'period_end'},
@@ -10,15 +10,23 @@ POLICIES = (
 
 
 class TestShortLives(StepByStep):
-    """All which can follow on what else, which random lives come across seldom; longer ones, for hours, with `--long`."""
+    """What can follow on what else, which random lives come across seldom; longer sequences, for hours, with `--long`."""
 
     def test_each_step_and_a_way_out(self):
-        steps = {**LIFECYCLE, **CHANGES, **CREDITS} if LONG else {**CHANGES, **CREDITS}
-        for policies in POLICIES:
+        steps = {**LIFECYCLE, **CHANGES, **CREDITS} if LONG else CHANGES
+        for policies in PLANS:
             with self.subTest(**policies):
-                self._play_all(steps, depth=2 if LONG else 1, **policies)
+                self.assertEqual(self._play_all(steps, depth=2 if LONG else 1, **policies), set(steps))
 
     def test_each_step_of_the_lifecycle_after_each_other(self):
-        for policies in POLICIES if LONG else POLICIES[:2]:
+        for policies in PLANS if LONG else PLANS[:2]:
             with self.subTest(**policies):
-                self._play_all(LIFECYCLE, depth=3 if LONG else 2, **policies)
+                self.assertEqual(self._play_all(LIFECYCLE, depth=3 if LONG else 2, **policies), set(LIFECYCLE))
+
+    def test_each_credit_and_reversal_after_each_other(self):
+        for policies in PLANS if LONG else PLANS[:1]:
+            with self.subTest(**policies):
+                steps = {**CREDITS, 'close and credit': LIFECYCLE['close and credit']}
+                self.assertEqual(
+                    self._play_all(steps, depth=3 if LONG else 2, waits=(0, 20) if LONG else (0,), **policies),
+                    set(steps))

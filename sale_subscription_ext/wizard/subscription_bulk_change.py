@@ -63,8 +63,8 @@ class SubscriptionBulkChange(models.TransientModel):
             return self.env._("Choose the product to remove.")
         if self.change == 'quantity' and not (self.product_id and self.quantity > 0):
             return self.env._("Choose the product, and how many of it there will be.")
-        if self.change == 'discount' and not 0 <= self.discount <= 100:
-            return self.env._("Choose a discount from 0 to 100%.")
+        if self.change == 'discount' and not 0 < self.discount <= 100:
+            return self.env._("Choose a discount above 0 and up to 100%. It replaces the discount which a line has.")
         if self.change == 'add' and not (self.new_product_id and self.quantity > 0):
             return self.env._("Choose the product to add, and how many of it.")
         if self.change == 'plan' and not self.plan_id:
@@ -114,7 +114,7 @@ class SubscriptionBulkChange(models.TransientModel):
         changes = [
             ('swap', self.env._("Replace a product")), ('add', self.env._("Add a product")),
             ('remove', self.env._("Remove a product")), ('quantity', self.env._("Change a quantity")),
-            ('discount', self.env._("Give a discount")), ('plan', self.env._("Change the plan")),
+            ('discount', self.env._("Set a discount")), ('plan', self.env._("Change the plan")),
         ]
         if not self.env.user.has_group('sale.group_discount_per_so_line'):
             changes = [change for change in changes if change[0] != 'discount']
@@ -142,11 +142,20 @@ class SubscriptionBulkChange(models.TransientModel):
             line.product_id == self.product_id or not self.product_id))
         if self.change == 'quantity':
             lines = lines.filtered(
-                lambda line: line.product_uom_id.compare(line.product_uom_qty, self.quantity) != 0)
+                lambda line: line.product_uom_id.compare(line.product_uom_qty, self._get_quantity_of(line)) != 0)
         if self.change == 'discount':
             digits = self.env['decimal.precision'].precision_get('Discount')
             lines = lines.filtered(lambda line: float_compare(line.discount, self.discount, digits) != 0)
         return lines
+
+    def _get_quantity_of(self, line):
+        """Return the new quantity in the unit of a line; people say it in the unit of the product.
+
+        :param sale.order.line line: of a subscription or an amendment
+        :rtype: float
+        """
+        self.ensure_one()
+        return self.product_id.uom_id._compute_quantity(self.quantity, line.product_uom_id)
 
     def _check_has_lines(self, order):
         """Refuse a subscription which has nothing to change.
@@ -154,7 +163,11 @@ class SubscriptionBulkChange(models.TransientModel):
         :param sale.order order: one of the subscriptions
         :raise UserError: saying what it lacks
         """
-        if self._get_lines_to_change(order.order_line._get_served_lines()):
+        served = order.order_line._get_served_lines()
+        if self.change == 'quantity' and len(served.filtered(lambda line: line.product_id == self.product_id)) > 1:
+            raise UserError(self.env._(
+                "it has “%(product)s” on several lines, change them by hand", product=self.product_id.display_name))
+        if self._get_lines_to_change(served):
             return
         if self.change == 'discount' and not self.product_id:
             raise UserError(self.env._("its products have this discount already"))
@@ -194,5 +207,7 @@ class SubscriptionBulkChange(models.TransientModel):
                 lines.product_id = self.new_product_id
             elif self.change == 'discount':
                 lines.discount = self.discount
-            else:
-                lines.product_uom_qty = self.quantity if self.change == 'quantity' else 0.0
+            elif self.change == 'remove':
+                lines.product_uom_qty = 0.0
+            for line in lines if self.change == 'quantity' else ():
+                line.product_uom_qty = self._get_quantity_of(line)

@@ -64,11 +64,11 @@ class SubscriptionChangeDay(models.TransientModel):
         """Override to leave alone what is billed, and what would change nothing."""
         first_day = order._get_first_unbilled_day()
         day = self._get_day(order)
-        if day and day < first_day:
+        if day < first_day:
             raise UserError(self.env._(
                 "%(name)s is billed beyond that day. Choose a day from %(day)s on.",
                 name=order.name, day=format_date(self.env, first_day)))
-        if order.end_date and day and day > order.end_date:
+        if order.end_date and day > order.end_date:
             raise UserError(self.env._(
                 "%(name)s ends on %(day)s, before its billing day would change.",
                 name=order.name, day=format_date(self.env, order.end_date)))
@@ -80,9 +80,6 @@ class SubscriptionChangeDay(models.TransientModel):
     def _get_preview_of(self, order):
         """Override to say what changing the billing day does."""
         day, first_day = self._get_day(order), order._get_first_unbilled_day()
-        if not day:
-            last_day = fields.Date.subtract(first_day, days=1)
-            return self.env._("billed until %(day)s", day=format_date(self.env, last_day))
         start = self.env._("periods begin on %(day)s from then on", day=format_date(self.env, day))
         if day <= first_day:
             return start
@@ -96,10 +93,10 @@ class SubscriptionChangeDay(models.TransientModel):
         """Return the first day of a period of a subscription from now on, by the choices of the dialog.
 
         :param sale.order order: one of the subscriptions
-        :rtype: datetime.date|bool
+        :rtype: datetime.date
         """
         self.ensure_one()
-        if self.day_choice == 'date' or not 1 <= self.billing_month_day <= 31:
+        if self.day_choice == 'date':
             return self.billing_date
         first_day = order._get_first_unbilled_day()
         month = first_day.replace(day=1)

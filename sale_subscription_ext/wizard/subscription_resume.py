@@ -1,6 +1,8 @@
 from odoo import api, fields, models
 from odoo.exceptions import UserError
 
+from ..const import RUNNING_STATES
+
 
 class SubscriptionResume(models.TransientModel):
     """Shows what letting subscriptions go on means before it is done: paused, closed or closing ones."""
@@ -34,12 +36,16 @@ class SubscriptionResume(models.TransientModel):
 
     def _get_states(self):
         """Override to let go on what doesn't; a pause which is only planned is withdrawn."""
-        return {'resume': ('paused', 'progress'), 'reopen': ('closed',), 'undo_closing': ('closing',)}[self.kind]
+        return {'resume': ('paused', *RUNNING_STATES), 'reopen': ('closed',), 'undo_closing': ('closing',)}[self.kind]
 
     def _check_order(self, order):
         """Override to leave alone what neither is paused nor will be."""
-        if self.kind == 'resume' and not order.paused_from:
-            raise UserError(self.env._("it isn't paused"))
+        if self.kind != 'resume' or order._is_pause_planned():
+            return
+        if order.subscription_state != 'paused':
+            raise UserError(
+                self.env._("its end is announced, undo its closing first") if order._is_paused() else
+                self.env._("it isn't paused"))
 
     def _apply_to(self, order):
         """Override to let it go on."""
@@ -47,7 +53,7 @@ class SubscriptionResume(models.TransientModel):
             order._reopen_subscriptions()
         elif self.kind == 'undo_closing':
             order._undo_closing()
-        elif order.subscription_state == 'progress':
+        elif order._is_pause_planned():
             order._withdraw_pause()
         else:
             order._resume_subscriptions()
@@ -56,6 +62,6 @@ class SubscriptionResume(models.TransientModel):
         """Override to say what going on means."""
         if self.kind == 'undo_closing':
             return self.env._("goes on as if it had not been closed")
-        if order.subscription_state == 'progress':
+        if order._is_pause_planned():
             return self.env._("the planned pause is withdrawn")
         return order._get_resume_preview()
