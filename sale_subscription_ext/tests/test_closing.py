@@ -209,6 +209,22 @@ class TestClosing(SaleSubscriptionCommon):
         self.assertFalse(self._bill('2026-01-12'))
         self._assert_ledgers_hold(order)
 
+    def test_nothing_is_left_out_beyond_the_end_of_a_line(self):
+        self.monthly.bill_in = 'arrears'
+        order = self._create_order(self.service, self.support, confirm=True)
+        removed = order.order_line[1]
+        amendment = self.Order.browse(order.action_change()['res_id'])
+        amendment.write({'amendment_timing': 'date', 'effective_date': '2026-01-11'})
+        amendment.order_line.filtered(lambda line: line.product_id == self.support).product_uom_qty = 0.0
+        with freeze_time('2026-01-11 10:00:00'):
+            amendment.action_confirm()
+            self.assertEqual(str(removed.end_date), '2026-01-10')
+        with freeze_time('2026-01-20 10:00:00'):
+            order._plan_closing(self.reason, bill=False)
+        self.assertEqual(order.order_line.mapped('next_period_start'), [
+            Date.to_date('2026-01-21'), Date.to_date('2026-01-11')])
+        self._assert_ledgers_hold(order)
+
     def test_a_contract_closed_and_reopened_again_is_charged_once(self):
         order = self._create_order(confirm=True)
         self._bill('2026-01-01')
