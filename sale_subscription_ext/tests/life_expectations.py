@@ -61,7 +61,7 @@ class LineStory:
     # Accountants changed amounts by hand: what the days cost isn't their price any more.
     is_touched: bool = False
 
-    def copy(self):
+    def snapshot(self):
         return replace(
             self, served=set(self.served), kept=set(self.kept), free=set(self.free), prices=list(self.prices),
             anchors=list(self.anchors))

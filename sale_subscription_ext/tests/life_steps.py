@@ -1,6 +1,8 @@
 from contextlib import contextmanager
 from typing import NamedTuple
 
+from odoo.exceptions import UserError
+
 from odoo.addons.sale_subscription_ext.tests.common import SaleSubscriptionCommon
 from odoo.addons.sale_subscription_ext.tests.life import Life
 
@@ -153,11 +155,11 @@ class StepByStep(LifeCommon):
     def _try(self, life, path):
         """Take everything back afterwards, and note what failed."""
         today, paused, applied = life.today, life.closed_while_paused, life.expected.applied
-        stories = {line: story.copy() for line, story in life.expected.stories.items()}
+        stories = {line: story.snapshot() for line, story in life.expected.stories.items()}
         savepoint = self.env.cr.savepoint()
         try:
             yield
-        except Exception as error:
+        except (AssertionError, UserError) as error:
             self.failures.append(f"{', '.join(path)}: {error}")
         finally:
             savepoint.close(rollback=True)

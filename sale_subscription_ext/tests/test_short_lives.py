@@ -10,7 +10,7 @@ PLANS = (
 
 
 class TestShortLives(StepByStep):
-    """What can follow on what else, which random lives come across seldom; longer sequences, for hours, with `--long`."""
+    """What can follow on what else, which random lives come across seldom; more, for hours, with `--long`."""
 
     def test_each_step_and_a_way_out(self):
         steps = {**LIFECYCLE, **CHANGES, **CREDITS} if LONG else CHANGES

@@ -101,10 +101,10 @@ class SubscriptionClose(models.TransientModel):
 
     def _check_choices(self):
         """Override to ask for a reason to close earlier than the customer agreed to."""
-        super()._check_choices()
         if self.early_warning and not (self.override_reason or '').strip():
             raise UserError(self.env._(
                 "%(warning)s To close earlier, say why in the field Why Earlier.", warning=self.early_warning))
+        return super()._check_choices()
 
     def _check_order(self, order):
         """Override to leave alone what can't end on that day."""

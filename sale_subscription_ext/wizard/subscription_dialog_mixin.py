@@ -88,9 +88,9 @@ class SubscriptionDialogMixin(models.AbstractModel):
         """Return what is to be chosen before anything can be said of a subscription; nothing by default.
 
         :return: a sentence which says what to choose
-        :rtype: str|None
+        :rtype: str|bool
         """
-        return None
+        return False
 
     def _check_choices(self):
         """Refuse choices which are incomplete, whatever the subscriptions.
