@@ -290,6 +290,10 @@ class SubscriptionLineAmendmentMixin(models.AbstractModel):
                 "%(product)s isn't served any more on %(order)s.",
                 product=parent.product_id.display_name, order=parent.order_id.name)
         current, wish = parent._get_raw_terms(), self._get_raw_terms()
+        if wish['product_uom_qty'] < 0 <= self.base_terms['product_uom_qty']:
+            return self.env._(
+                "The quantity of %(product)s can't be negative. Set 0 to remove it.",
+                product=parent.product_id.display_name)
         moved = parent._get_changed_terms(self.base_terms)
         is_removal = not wish['product_uom_qty']
         clashes = {

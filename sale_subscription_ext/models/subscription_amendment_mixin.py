@@ -237,6 +237,10 @@ class SubscriptionAmendmentMixin(models.AbstractModel):
         if contract.subscription_state not in const.RUNNING_STATES:
             return [self.env._(
                 "%(name)s isn't running, so it can't be changed. Make a new quotation instead.", name=contract.name)]
+        if waiting := contract._get_waiting_renewals():
+            return [self.env._(
+                "%(name)s is about to be renewed by %(renewal)s, which goes on with what was agreed there. Cancel the"
+                " renewal, make this change, and renew again.", name=contract.name, renewal=waiting[0].name)]
         if self.currency_id != contract.currency_id:
             return [self.env._(
                 "%(name)s is billed in %(currency)s. Choose a pricelist in this currency.",

@@ -46,6 +46,23 @@ class TestSeveralAmendments(AmendmentCommon):
         self.assertEqual(order.mrr, 60.0)
         self._assert_ledgers_hold(order)
 
+    def test_a_quantity_is_not_negative(self):
+        order = self._create_billed()
+        with self.assertRaisesRegex(UserError, "can't be negative. Set 0"):
+            self._amend(order, {0: {'product_uom_qty': -2}}).action_confirm()
+
+    def test_a_contract_which_waits_for_its_renewal_is_not_changed_behind_it(self):
+        order = self._create_billed()
+        amendment = self._amend(order, {0: {'product_uom_qty': 2}})
+        renewal = self.Order.browse(order.action_renew()['res_id'])
+        renewal.action_confirm()
+        self.assertIn(f"is about to be renewed by {renewal.name}", amendment.amendment_warning)
+        with self.assertRaisesRegex(UserError, "Cancel the renewal, make this change"), self.env.cr.savepoint():
+            amendment.action_confirm()
+        renewal._action_cancel()
+        amendment.action_confirm()
+        self.assertEqual(order.mrr, 60.0)
+
     def test_a_quantity_follows_the_line_which_took_over(self):
         order = self._create_billed()
         switch = self._amend(order, {0: {'product_id': self.support.id}})

@@ -72,6 +72,27 @@ class TestBulkChange(BulkCommon):
                 with self.assertRaisesRegex(UserError, message):
                     wizard.action_apply()
 
+    def test_the_preview_of_another_plan_says_what_the_amendment_costs(self):
+        self.service.lst_price = 30.0
+        self.env['product.pricelist.item'].create({
+            'pricelist_id': self.pricelist.id, 'applied_on': '1_product',
+            'product_tmpl_id': self.service.product_tmpl_id.id,
+            'plan_id': self.yearly.id, 'compute_price': 'fixed', 'fixed_price': 240.0,
+        })
+        orders = self._create_orders(2)
+        self._bill('2026-01-17')
+        for timing in ('now', 'next_period'):
+            wizard = self._open(
+                orders.action_change(), change='plan', plan_id=self.yearly.id, amendment_timing=timing)
+            amendment = orders[0]._create_amendment('change', amendment_timing=timing)
+            amendment.plan_id = self.yearly
+            preview = amendment._get_amendment_preview()
+            self.assertEqual(preview.mrr_change, -10.0)
+            self.assertGreater(preview.total, 0.0)
+            text = ' '.join(wizard.preview.striptags().split())
+            self.assertIn("MRR $ 30.00 becomes $ 20.00", text)
+            self.assertIn(f"due then: $ {preview.total:.2f}", text)
+
     def test_a_product_is_removed_from_all_which_have_something_else(self):
         both = self._create_order(self.service, self.support, start_date='2026-01-01', confirm=True)
         only = self._create_orders(1)

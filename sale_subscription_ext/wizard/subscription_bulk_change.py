@@ -197,6 +197,8 @@ class SubscriptionBulkChange(models.TransientModel):
         """
         self.ensure_one()
         if self.change == 'plan':
+            # Lines which aren't stored learn from which plan they follow when it is read first: before it changes.
+            amendment.order_line.mapped('inherited_plan_id')
             amendment.plan_id = self.plan_id
         elif self.change == 'add':
             vals = {'product_id': self.new_product_id.id, 'product_uom_qty': self.quantity, 'sequence': 9999}
