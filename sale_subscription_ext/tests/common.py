@@ -46,6 +46,13 @@ class SaleSubscriptionCommon(AccountTestInvoicingCommon):
         })
 
     @classmethod
+    def _create_setup_fee(cls):
+        """Let the service be set up for 50.00, and return the product of the fee."""
+        setup = cls._create_service("Setting up", 80.0)
+        cls.service.write({'setup_product_id': setup.id, 'setup_amount': 50.0})
+        return setup
+
+    @classmethod
     def _create_service(cls, name, price, **values):
         return cls.env['product.product'].create({
             'name': name,

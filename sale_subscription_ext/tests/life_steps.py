@@ -88,8 +88,7 @@ class LifeCommon(SaleSubscriptionCommon):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        cls.setup = cls._create_service("Setting up", 80.0)
-        cls.service.write({'setup_product_id': cls.setup.id, 'setup_amount': 50.0})
+        cls.setup = cls._create_setup_fee()
         cls.successor = cls.env['res.partner'].create({'name': "Lumber & Sons", 'email': 'sons@example.com'})
 
     def __getitem__(self, name):

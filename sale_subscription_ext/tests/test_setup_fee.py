@@ -11,8 +11,7 @@ class TestSetupFee(SaleSubscriptionCommon):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        cls.setup = cls._create_service("Setting up", 80.0)
-        cls.service.write({'setup_product_id': cls.setup.id, 'setup_amount': 50.0})
+        cls.setup = cls._create_setup_fee()
 
     def _get_lines(self, order):
         return [(line.product_id.name, line.product_uom_qty, line.price_unit) for line in order.order_line.sorted()]

@@ -211,5 +211,6 @@ class SubscriptionBulkChange(models.TransientModel):
                 lines.discount = self.discount
             elif self.change == 'remove':
                 lines.product_uom_qty = 0.0
-            for line in lines if self.change == 'quantity' else ():
-                line.product_uom_qty = self._get_quantity_of(line)
+            else:
+                for line in lines:
+                    line.product_uom_qty = self._get_quantity_of(line)
