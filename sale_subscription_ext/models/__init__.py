@@ -31,6 +31,7 @@ from . import subscription_trial_mixin
 from . import subscription_term_mixin
 from . import subscription_pause_mixin
 from . import subscription_renewal_mixin
+from . import subscription_renewal_quotation_mixin
 from . import subscription_close_mixin
 from . import subscription_transfer_mixin
 from . import subscription_option_mixin

@@ -26,6 +26,7 @@ class SaleOrder(models.Model):
         'subscription.term.mixin',
         'subscription.pause.mixin',
         'subscription.renewal.mixin',
+        'subscription.renewal.quotation.mixin',
         'subscription.close.mixin',
         'subscription.transfer.mixin',
         'subscription.option.mixin',

@@ -18,6 +18,7 @@ class SaleOrderLine(models.Model):
         'subscription.line.amendment.preview.mixin',
         'subscription.setup.mixin',
         'subscription.line.renewal.mixin',
+        'subscription.line.renewal.quotation.mixin',
         'subscription.line.tax.mixin',
         'subscription.line.forecast.mixin',
         'subscription.line.first.invoice.mixin',
@@ -189,6 +190,7 @@ class SaleOrderLine(models.Model):
         joining._get_served_lines()._join_contract()
         for order, order_lines in joining.grouped('order_id').items():
             order._record_mrr_movements(event_date={line: line._get_change_date() for line in order_lines})
+            order._update_open_quotations()
         return lines
 
     def write(self, vals):

@@ -105,6 +105,12 @@ class SubscriptionAmendmentApplyMixin(models.AbstractModel):
             activity_type_id=activity_type.id, note=str(error),
             user_id=(self.user_id or self.team_id.user_id or self.create_uid).id)
 
+    def _report_conflicting_changes(self):
+        """Ask the salespeople of confirmed amendments of contracts which can't be applied any more to look at them."""
+        for order in self.sudo().amendment_ids:  # whoever made the conflict may not see them
+            if order.state == 'sale' and not order.applied_date and (conflicts := order._get_amendment_conflicts()):
+                order._log_amendment_error(UserError('\n'.join(conflicts)))
+
     # === BUSINESS METHODS - APPLY === #
 
     def _apply_amendment(self, is_invoiced=True):
@@ -140,7 +146,7 @@ class SubscriptionAmendmentApplyMixin(models.AbstractModel):
             amendment.amendment_invoice_id = moves[:1]
         amendment._log_applied(movements, moves)
         # The others see the contract as it is now.
-        contract._get_open_amendments().order_line._rebase()
+        contract._update_open_quotations()
         return moves
 
     def _is_waiting_for_billing(self):

@@ -237,10 +237,6 @@ class SubscriptionAmendmentMixin(models.AbstractModel):
         if contract.subscription_state not in const.RUNNING_STATES:
             return [self.env._(
                 "%(name)s isn't running, so it can't be changed. Make a new quotation instead.", name=contract.name)]
-        if waiting := contract._get_waiting_renewals():
-            return [self.env._(
-                "%(name)s is about to be renewed by %(renewal)s, which goes on with what was agreed there. Cancel the"
-                " renewal, make this change, and renew again.", name=contract.name, renewal=waiting[0].name)]
         if self.currency_id != contract.currency_id:
             return [self.env._(
                 "%(name)s is billed in %(currency)s. Choose a pricelist in this currency.",
@@ -264,10 +260,18 @@ class SubscriptionAmendmentMixin(models.AbstractModel):
         :rtype: list[str]
         """
         self.ensure_one()
-        if contract.end_date and self._get_effective_day() > contract.end_date:
+        # What is confirmed keeps its date, also when that has come.
+        day = self.effective_date if self.state == 'sale' else self._get_effective_day()
+        if contract.end_date and day > contract.end_date:
             return [self.env._(
                 "%(name)s ends on %(end)s, before the change would take effect. Choose an earlier date.",
                 name=contract.name, end=format_date(self.env, contract.end_date))]
+        waiting = contract._get_waiting_renewals()
+        if waiting and day > waiting[0].start_date:
+            return [self.env._(
+                "%(renewal)s takes over from %(name)s on %(day)s, before the change would take effect. Choose an"
+                " earlier date, or change %(renewal)s from then on.",
+                name=contract.name, renewal=waiting[0].name, day=format_date(self.env, waiting[0].start_date))]
         return []
 
     def _check_amendment_conflicts(self):

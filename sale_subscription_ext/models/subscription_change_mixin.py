@@ -124,7 +124,7 @@ class SubscriptionChangeMixin(models.AbstractModel):
             for line in lines:
                 if line in terms and terms[line] != line._get_terms()[line]:
                     line._log_direct_change(terms[line], dates[line])
-            order._get_open_amendments().order_line._rebase()
+            order._update_open_quotations()
 
     def _log_direct_change(self, terms, day):
         """Say in the chatter what changed.

@@ -108,51 +108,6 @@ class SubscriptionRenewalMixin(models.AbstractModel):
         action['context'] = {'create': False}
         return action
 
-    # === BUSINESS METHODS - QUOTATION === #
-
-    def _get_renewal_quotation(self):
-        """Return the renewal quotation of the subscription which isn't confirmed yet.
-
-        :rtype: sale.order
-        """
-        quotations = self.renewal_ids.filtered(lambda order: order.state in ('draft', 'sent'))
-        return quotations.filtered(lambda order: order.subscription_state == 'renewal')[:1]
-
-    def _create_renewal(self, **values):
-        """Make the quotation of a renewal: what is served now, at the same prices.
-
-        :param values: other values of the quotation
-        :return: the quotation
-        :rtype: sale.order
-        """
-        self.ensure_one()
-        source = self.with_context(sale_subscription_ext_renewing=True, sale_subscription_ext_no_setup=True)
-        lines = source._get_copiable_order_lines()
-        renewal = source.copy({
-            'subscription_id': self.id,
-            'origin_order_id': (self.origin_order_id or self).id,
-            'collection_mode': self.collection_mode,
-            'payment_token_id': self.payment_token_id.id,
-            **values,
-        }).with_env(self.env)
-        for line, copied in zip(lines.sorted(), renewal.order_line.sorted(), strict=True):
-            copied.renewed_line_id = line
-        renewal.message_post_with_source(
-            'mail.message_origin_link', render_values={'self': renewal, 'origin': self}, subtype_xmlid='mail.mt_note')
-        self._message_log(body=self.env._("A renewal is prepared: %(name)s.", name=renewal.name))
-        return renewal
-
-    def _is_renewable_line(self, line):
-        """Return whether a line of this contract goes on its renewal: what recurs, with its sections and notes.
-
-        :param sale.order.line line: a line of this order
-        :rtype: bool
-        """
-        self.ensure_one()
-        if line.display_type in ('line_section', 'line_subsection'):
-            return bool(line._get_section_lines().filtered('is_recurring'))
-        return bool(line.display_type) or line.is_recurring
-
     # === BUSINESS METHODS - CONFIRMATION === #
 
     def _confirm_renewals(self):
@@ -168,6 +123,7 @@ class SubscriptionRenewalMixin(models.AbstractModel):
             takeover = order._get_expected_start()
             order.sudo().write({'start_date': takeover, 'trial_end_date': False})
             parent.renewal_date = takeover
+            parent._report_conflicting_changes()
             parent._message_log(body=self.env._(
                 "Renewal %(name)s is confirmed. It takes over on %(day)s.",
                 name=order.name, day=format_date(self.env, takeover)))

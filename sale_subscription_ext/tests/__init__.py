@@ -24,6 +24,7 @@ from . import test_lifecycle
 from . import test_closing
 from . import test_pause
 from . import test_renewal
+from . import test_renewal_quotation
 from . import test_trial
 from . import test_term
 from . import test_lifecycle_cron

@@ -53,15 +53,19 @@ class TestSeveralAmendments(AmendmentCommon):
 
     def test_a_contract_which_waits_for_its_renewal_is_not_changed_behind_it(self):
         order = self._create_billed()
-        amendment = self._amend(order, {0: {'product_uom_qty': 2}})
+        amendment = self._amend(
+            order, {0: {'product_uom_qty': 2}}, amendment_timing='date', effective_date='2026-02-02')
         renewal = self.Order.browse(order.action_renew()['res_id'])
         renewal.action_confirm()
-        self.assertIn(f"is about to be renewed by {renewal.name}", amendment.amendment_warning)
-        with self.assertRaisesRegex(UserError, "Cancel the renewal, make this change"), self.env.cr.savepoint():
+        self.assertIn(f"{renewal.name} takes over from {order.name}", amendment.amendment_warning)
+        with self.assertRaisesRegex(UserError, "takes over from .* on 02/01/2026, before"), self.env.cr.savepoint():
             amendment.action_confirm()
-        renewal._action_cancel()
+        amendment.effective_date = '2026-01-31'
         amendment.action_confirm()
-        self.assertEqual(order.mrr, 60.0)
+        self.assertEqual(renewal.order_line.product_uom_qty, 1.0, "Until it is applied")
+        with freeze_time('2026-02-01 10:00:00'):
+            self._run_cron('ir_cron_run_lifecycle')
+        self.assertEqual(renewal.mrr, 60.0)
 
     def test_a_quantity_follows_the_line_which_took_over(self):
         order = self._create_billed()
@@ -176,3 +180,13 @@ class TestSeveralAmendments(AmendmentCommon):
         with self.assertRaisesRegex(UserError, "Close it instead"):
             amendment.action_confirm()
         self.assertEqual(order.mrr, 30.0)
+
+    def test_a_change_with_the_last_period_takes_effect_before_the_end(self):
+        order = self._create_billed()
+        waiting = self._amend(order, {0: {'product_uom_qty': 2}}, amendment_timing='next_period')
+        waiting.action_confirm()
+        order.end_date = '2026-02-15'
+        with freeze_time('2026-02-01 10:00:00'):
+            self._run_cron('ir_cron_run_lifecycle')
+        self.assertTrue(waiting.applied_date)
+        self.assertEqual(order.mrr, 60.0)

@@ -1,0 +1,124 @@
+from odoo.fields import Command
+from odoo.tests import freeze_time
+
+from odoo.addons.sale_subscription_ext.tests.test_amendment import AmendmentCommon
+
+
+@freeze_time('2026-01-01 10:00:00')
+class TestRenewalQuotation(AmendmentCommon):
+    today = {'amendment_timing': 'date', 'effective_date': '2026-01-01'}
+
+    def _renew(self, order):
+        """Return the renewal quotation of an order."""
+        return self.Order.browse(order.action_renew()['res_id'])
+
+    def _get_lines(self, order):
+        """Return what an order sells: product, quantity, price, discount."""
+        return [
+            (line.product_id, line.product_uom_qty, line.price_unit, line.discount) for line in order.order_line]
+
+    def test_an_offered_renewal_follows_a_change_where_nothing_else_was_agreed(self):
+        order = self._create_billed(self.service, self.support)
+        renewal = self._renew(order)
+        renewal.order_line[1].write({'price_unit': 100.0})
+        self._amend(order, {
+            0: {'product_uom_qty': 3, 'discount': 10.0}, 1: {'product_uom_qty': 2, 'price_unit': 130.0},
+        }).action_confirm()
+        self.assertEqual(
+            self._get_lines(renewal), [(self.service, 3.0, 30.0, 10.0), (self.support, 2.0, 100.0, 0.0)])
+        self.assertIn(f"Brought up to date with what was changed on {order.name}", renewal.message_ids[0].body)
+        with freeze_time('2026-02-01 10:00:00'):
+            renewal.action_confirm()
+            self.assertEqual(self._bill('2026-02-01', order | renewal).amount_untaxed, 281.0)
+        self._assert_ledgers_hold(order | renewal)
+
+    def test_an_offered_renewal_follows_what_joins_and_leaves(self):
+        order = self._create_billed(self.service, self.support)
+        renewal = self._renew(order)
+        backup = self._create_service("Backup", 12.0, recurring_invoice=True)
+        self._amend(
+            order, {1: {'product_uom_qty': 0}},
+            added=[{'product_id': backup.id, 'price_unit': 11.0}, {'product_id': self.installation.id}],
+            **self.today).action_confirm()
+        self.assertEqual(self._get_lines(renewal), [(self.service, 1.0, 30.0, 0.0), (backup, 1.0, 11.0, 0.0)])
+        self.assertEqual(renewal.order_line[1].renewed_line_id.order_id, order)
+        order.order_line = [Command.create({'product_id': self.support.id, 'price_unit': 99.0})]
+        self.assertEqual(self._get_lines(renewal)[2:], [(self.support, 1.0, 99.0, 0.0)])
+
+    def test_what_a_renewal_leaves_out_stays_left_out(self):
+        order = self._create_billed(self.service, self.support)
+        renewal = self._renew(order)
+        renewal.order_line[1].unlink()
+        self._amend(order, {0: {'product_uom_qty': 2}, 1: {'product_uom_qty': 4}}).action_confirm()
+        self.assertEqual(self._get_lines(renewal), [(self.service, 2.0, 30.0, 0.0)])
+
+    def test_an_offered_renewal_follows_another_plan_and_its_prices(self):
+        order = self._create_billed(self.service, {'product_id': self.support.id, 'plan_id': self.quarterly.id})
+        renewal = self._renew(order)
+        renewal.order_line[1].price_unit = 90.0
+        self._amend(order, {0: {'price_unit': 300.0}}, plan_id=self.yearly.id, **self.today).action_confirm()
+        self.assertEqual(renewal.plan_id, self.yearly)
+        self.assertRecordValues(renewal.order_line.sorted('id'), [
+            {'product_id': self.support.id, 'plan_id': self.quarterly.id, 'price_unit': 90.0},
+            {'product_id': self.service.id, 'plan_id': self.yearly.id, 'price_unit': 300.0},
+        ])
+
+    def test_a_renewal_with_a_plan_of_its_own_keeps_it(self):
+        order = self._create_billed()
+        renewal = self._renew(order)
+        renewal.plan_id = self.yearly
+        order.order_line.product_uom_qty = 2
+        self.assertEqual(renewal.plan_id, self.yearly)
+        self.assertEqual(renewal.order_line.product_uom_qty, 2.0)
+
+    def test_a_confirmed_renewal_which_waits_follows_edits_of_the_contract(self):
+        order = self._create_billed(self.service, self.support)
+        renewal = self._renew(order)
+        with freeze_time('2026-01-15 10:00:00'):
+            renewal.action_confirm()
+            order.order_line[0].product_uom_qty = 4
+            order.order_line[1].product_id = self._create_service("Care", 70.0, recurring_invoice=True)
+        self.assertEqual([line[1:] for line in self._get_lines(renewal)], [
+            (4.0, 30.0, 0.0), (0.0, 120.0, 0.0), (1.0, 70.0, 0.0)])
+        with freeze_time('2026-02-01 10:00:00'):
+            self._run_cron('ir_cron_run_lifecycle')
+        self.assertEqual(renewal.subscription_state, 'progress')
+        self.assertEqual(self._bill('2026-02-01', order | renewal).amount_untaxed, 190.0)
+        self._assert_ledgers_hold(order | renewal)
+
+    def test_a_change_agreed_for_the_takeover_reaches_the_renewal(self):
+        order = self._create_billed(self.service, self.support)
+        waiting = self._amend(order, {0: {'product_uom_qty': 5}}, amendment_timing='next_period')
+        waiting.action_confirm()
+        renewal = self._renew(order)
+        with freeze_time('2026-01-15 10:00:00'):
+            renewal.action_confirm()
+            swap = self._amend(order, {1: {'product_id': self.service.id}}, amendment_timing='next_period')
+            swap.action_confirm()
+        with freeze_time('2026-02-01 10:00:00'):
+            self._run_cron('ir_cron_run_lifecycle')
+            self.assertTrue(waiting.applied_date and swap.applied_date)
+            self.assertEqual(self._bill('2026-02-01').amount_untaxed, 180.0)
+        self.assertEqual(order.invoice_ids.mapped('amount_untaxed'), [150.0])
+        self.assertRecordValues(order | renewal, [
+            {'subscription_state': 'renewed', 'mrr': 0.0}, {'subscription_state': 'progress', 'mrr': 180.0}])
+        self._assert_ledgers_hold(order | renewal)
+
+    def test_the_salesperson_of_a_change_which_a_renewal_overtakes_is_asked_to_look_at_it(self):
+        order = self._create_billed()
+        reached, overtaken = (
+            self._amend(order, {0: values}, amendment_timing='date', effective_date=day)
+            for values, day in (({'product_uom_qty': 5}, '2026-01-20'), ({'discount': 5}, '2026-03-01')))
+        (reached | overtaken).action_confirm()
+        self._renew(order).action_confirm()
+        self.assertFalse(reached.activity_ids)
+        self.assertIn("takes over from", overtaken.activity_ids.note)
+
+    def test_what_joins_a_renewal_in_another_currency_is_converted(self):
+        foreign = self.setup_other_currency('EUR', rates=[('2025-01-01', 2.0)])
+        pricelist = self.env['product.pricelist'].create({'name': "Euro", 'currency_id': foreign.id})
+        order = self._create_billed()
+        renewal = self._renew(order)
+        renewal.pricelist_id = pricelist
+        order.order_line = [Command.create({'product_id': self.support.id, 'price_unit': 100.0})]
+        self.assertEqual(renewal.order_line[1].price_unit, 200.0)
