@@ -45,6 +45,24 @@ class SubscriptionDatesMixin(models.AbstractModel):
         today = self._subscription_today()
         return max([*lines.mapped('next_period_start'), today]) if lines else self.start_date or today
 
+    def _get_parts_before(self, day):
+        """Return the parts of periods which the lines of this order would bill next if their periods were counted
+        from another day.
+
+        :param datetime.date day: the new billing day
+        :return: {(first day, day after the last): lines}, the earliest first, without what begins with a period
+        :rtype: dict[tuple, sale.order.line]
+        """
+        self.ensure_one()
+
+        def get_part(line):
+            natural = line.plan_id._get_natural_period(day, line.next_period_start)
+            return natural.start < line.next_period_start and (line.next_period_start, natural.end)
+
+        lines = self.order_line._get_served_lines().filtered('next_period_start')
+        parts = lines.filtered(get_part).grouped(get_part)
+        return {part: parts[part] for part in sorted(parts)}
+
     def _get_last_day(self, line):
         """Return the last day on which a line of this order is served, if there is one.
 

@@ -233,6 +233,31 @@ class TestDirectChange(SaleSubscriptionCommon):
         self.assertEqual(len(self._get_events(order)), 1, "MRR stays")
         self._assert_ledgers_hold(order)
 
+    def test_each_line_is_billed_in_proportion_to_the_new_billing_day(self):
+        metered = self._create_service("Traffic", 60.0, recurring_invoice=True, invoice_policy='delivery')
+        order = self._create_order(self.service, metered, confirm=True, start_date='2026-01-15')
+        self._bill('2026-01-31')
+        order.order_line[1].qty_delivered = 2
+        wizard = self.env['subscription.change.day'].create({
+            'order_ids': order.ids, 'day_choice': 'month_day', 'billing_month_day': 1})
+        self.assertIn(
+            "01/15/2026 – 01/31/2026 of Traffic, 02/15/2026 – 02/28/2026 of Hosting: billed in proportion;"
+            " periods are counted from 02/01/2026 on", wizard.preview)
+        wizard.action_apply()
+        self.assertEqual(order.next_invoice_date, Date.to_date('2026-02-01'))
+        self.assertEqual(self._bill('2026-02-01').amount_untaxed, 120.0, "What was delivered")
+        self.assertEqual(self._bill('2026-02-15').amount_untaxed, 15.0)  # 14 of 28 days
+        self._assert_ledgers_hold(order)
+
+    def test_the_days_to_a_new_billing_day_are_less_than_a_period(self):
+        order = self._create_order(plan=self._create_plan("Every week", 1, 'week'), confirm=True)
+        self._bill('2026-01-31')
+        wizard = self.env['subscription.change.day'].create({'order_ids': order.ids, 'billing_date': '2026-03-02'})
+        self.assertIn("02/07/2026 – 02/08/2026: billed in proportion; periods are counted from", wizard.preview)
+        wizard.billing_date = '2026-02-28'
+        self.assertIn("periods are counted from 02/28/2026 on", wizard.preview)
+        self.assertNotIn("in proportion", wizard.preview)
+
     def test_the_billing_day_does_not_move_into_what_is_billed(self):
         order = self._create_order(confirm=True)
         self._bill('2026-01-31')

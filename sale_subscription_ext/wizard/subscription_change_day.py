@@ -79,13 +79,24 @@ class SubscriptionChangeDay(models.TransientModel):
 
     def _get_preview_of(self, order):
         """Override to say what changing the billing day does."""
-        day, first_day = self._get_day(order), order._get_first_unbilled_day()
-        start = self.env._("periods begin on %(day)s from then on", day=format_date(self.env, day))
-        if day <= first_day:
+        day = self._get_day(order)
+        start = self.env._("periods are counted from %(day)s on", day=format_date(self.env, day))
+        parts = order._get_parts_before(day)
+        if not parts:
             return start
-        return self.env._(
-            "%(first)s – %(last)s are billed in proportion, %(start)s", start=start,
-            first=format_date(self.env, first_day), last=format_date(self.env, fields.Date.subtract(day, days=1)))
+        spans = [
+            self.env._(
+                "%(first)s – %(last)s", first=format_date(self.env, first),
+                last=format_date(self.env, fields.Date.subtract(end, days=1)))
+            for first, end in parts
+        ]
+        if len(parts) > 1:
+            spans = [
+                self.env._("%(days)s of %(products)s", days=days, products=', '.join(
+                    line.product_id.display_name for line in lines))
+                for days, lines in zip(spans, parts.values(), strict=True)
+            ]
+        return self.env._("%(days)s: billed in proportion; %(start)s", days=', '.join(spans), start=start)
 
     # === TOOLING === #
 
