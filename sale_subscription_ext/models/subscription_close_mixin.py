@@ -313,7 +313,7 @@ class SubscriptionCloseMixin(models.AbstractModel):
                 taken.append((line.end_date + timedelta(days=1), date.max))
             for credit in credits[line].sorted('id', reverse=True):
                 vals_list += [
-                    line._prepare_period(start, end, kind='proration', anchor_date=credit.anchor_date)
+                    credit._prepare_charge_again(start, end)
                     for start, end in get_remaining_spans(max(credit.date_start, day), credit.date_end, taken)
                 ]
                 taken.append((credit.date_start, credit.date_end))

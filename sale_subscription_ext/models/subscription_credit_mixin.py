@@ -124,6 +124,25 @@ class SubscriptionCreditMixin(models.AbstractModel):
             })
         return vals_list
 
+    def _prepare_charge_again(self, start, end):
+        """Prepare the row which charges days again that this credit gave back: for what was given back.
+
+        :param datetime.date start: the first day, not before that of the credit
+        :param datetime.date end: the day after the last, not after that of the credit
+        :return: values of a proration row
+        :rtype: dict
+        """
+        self.ensure_one()
+        line, billed = self.order_line_id, self.credited_period_id
+        ratio = line._get_period_ratio(self.date_start, self.date_end, self.anchor_date)
+        amount, terms = line._get_amount_of_part(self._get_terms()), billed._get_terms()
+        if line.currency_id.compare_amounts(line._get_amount_of_part(terms, ratio), amount):
+            # Less was left, or a draft was edited: the price of a whole period of which these days are that part.
+            terms = {'quantity': 1.0, 'price_unit': amount * ratio.denominator / ratio.numerator, 'discount': 0.0}
+        return line._prepare_period(
+            start, end, kind='proration', anchor_date=self.anchor_date,
+            state='open' if terms['price_unit'] else 'billed', **terms)
+
     def _get_billed_terms(self):
         """Return quantity, unit price and discount of what was billed for the row, or will be.
 

@@ -97,6 +97,48 @@ class TestPause(SaleSubscriptionCommon):
         self.assertEqual(self._get_billed_amount(order), 20.32)  # 30 × 21/31
         self._assert_ledgers_hold(order)
 
+    def test_days_are_charged_again_at_the_price_at_which_they_were_given_back(self):
+        order = self._create_order(plan=self.crediting, confirm=True)
+        self._bill('2026-01-01')
+        order.order_line.write({'price_unit': 60.0, 'product_uom_qty': 2})  # from February on
+        with freeze_time('2026-01-10 10:00:00'):
+            self._pause(order)
+        with freeze_time('2026-01-20 10:00:00'):
+            order._resume_subscriptions()
+        self.assertEqual(self._get_billed_amount(order), 20.32)  # 30 × 21/31
+        self.assertEqual(self._bill('2026-02-01').amount_untaxed, 120.0)
+        self._assert_ledgers_hold(order)
+
+    def test_what_somebody_gave_away_by_hand_is_not_charged_again(self):
+        order = self._create_order(plan=self.crediting, confirm=True)
+        refund = self._bill('2026-01-01')._reverse_moves([{'invoice_date': '2026-01-01'}])
+        refund.invoice_line_ids.price_unit = 20.0
+        refund.action_post()
+        # 10.00 is left to give back for the 22 days from the 10th on: 0.4545 a day.
+        for pause, left, resume, charged in (('10', 0.0, '20', 5.45), ('21', 0.45, '30', 1.36)):
+            with freeze_time(f'2026-01-{pause} 10:00:00'):
+                self._pause(order)
+            self.assertEqual(self._get_billed_amount(order), 20.0 + left)
+            with freeze_time(f'2026-01-{resume} 10:00:00'):
+                order._resume_subscriptions()
+            self.assertEqual(self._get_billed_amount(order), 20.0 + charged)
+        self._assert_ledgers_hold(order)
+
+    def test_days_which_somebody_gave_away_by_hand_stay_free(self):
+        order = self._create_order(plan=self.crediting, confirm=True)
+        invoice = self._bill('2026-01-01')
+        refund = invoice._reverse_moves([{'invoice_date': '2026-01-01'}])
+        refund.invoice_line_ids.write({'quantity': 0.5, 'price_unit': 60.0})
+        refund.action_post()
+        self.assertFalse(order.order_line.period_ids.is_credited, "The period counts, but no money of it is left")
+        with freeze_time('2026-01-10 10:00:00'):
+            self._pause(order)
+        with freeze_time('2026-01-20 10:00:00'):
+            order._resume_subscriptions()
+        self.assertEqual(order.invoice_ids.filtered(lambda move: move.move_type == 'out_invoice'), invoice)
+        self.assertEqual(self._bill('2026-02-01').amount_untaxed, 30.0)
+        self._assert_ledgers_hold(order)
+
     def test_a_longer_pause_credits_the_days_added(self):
         order = self._create_order(plan=self.crediting, confirm=True)
         self._bill('2026-01-01')
