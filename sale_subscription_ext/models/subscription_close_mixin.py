@@ -93,6 +93,9 @@ class SubscriptionCloseMixin(models.AbstractModel):
             order._check_close_date(date)
         (self - later)._close_subscriptions(reason, note, bill=bill, money=money)
         engine = later.sudo()  # the right on the orders was checked; the end is the engine's
+        for order in engine:
+            if renewals := order._get_waiting_renewals():
+                order.renewal_before_closing_id = renewals[0]
         engine._cancel_waiting_renewals()  # who goes on by one never gets to the end
         ends = {order: order.end_date for order in engine}
         for order in engine:
@@ -187,11 +190,14 @@ class SubscriptionCloseMixin(models.AbstractModel):
         """Take announced closings back: the contracts go on as if nothing had been said."""
         message = self.env._("The closing is undone, the subscription goes on.")
         ends = {order: order.end_date for order in self}
+        renewals = {order: order.renewal_before_closing_id for order in self.sudo()}
         for state, orders in self.grouped('state_before_closing').items():
             for order in orders.sudo():  # the right on the orders was checked; the end is the engine's
                 order.write({'end_date': order.end_date_before_closing, **order._prepare_no_closing()})
             orders._update_subscription_state(state, message)
             orders.sudo()._credit_longer_pauses(ends)
+        for order, renewal in renewals.items():
+            order._bring_renewal_back(renewal)
 
     @api.model
     def _prepare_no_closing(self):
@@ -201,7 +207,7 @@ class SubscriptionCloseMixin(models.AbstractModel):
         """
         return {
             'close_reason_id': False, 'close_note': False, 'close_date': False, 'close_money': False,
-            'close_unbilled': False, 'end_date_before_closing': False,
+            'close_unbilled': False, 'end_date_before_closing': False, 'renewal_before_closing_id': False,
         }
 
     # === BUSINESS METHODS - MONEY BACK === #

@@ -62,6 +62,9 @@ class SubscriptionRenewalMixin(models.AbstractModel):
     renewal_date = fields.Date(
         string="Renewed From", copy=False, readonly=True,
         help="The day from which a confirmed renewal serves the customer instead of this contract.")
+    renewal_before_closing_id = fields.Many2one(
+        comodel_name='sale.order', copy=False, readonly=True, index='btree_not_null', ondelete='set null',
+        help="The confirmed renewal which an announced end cancelled.")
     chain_count = fields.Integer(string="History", compute='_compute_chain_count')
 
     # === COMPUTE METHODS === #
@@ -118,7 +121,9 @@ class SubscriptionRenewalMixin(models.AbstractModel):
         for order in self:
             # The right on the renewal was checked; the contract and its dates are the engine's.
             parent = order.subscription_id.sudo()
-            parent.filtered(lambda contract: contract.subscription_state == 'closing')._undo_closing()
+            closing = parent.filtered(lambda contract: contract.subscription_state == 'closing')
+            closing.renewal_before_closing_id = False  # this one is confirmed instead
+            closing._undo_closing()
             order._check_renewal()
             takeover = order._get_expected_start()
             order.sudo().write({'start_date': takeover, 'trial_end_date': False})
@@ -171,6 +176,24 @@ class SubscriptionRenewalMixin(models.AbstractModel):
     def _cancel_waiting_renewals(self):
         """Cancel the confirmed renewals of contracts which end otherwise."""
         self._get_waiting_renewals()._action_cancel()
+
+    def _bring_renewal_back(self, renewal):
+        """Confirm a renewal again which an announced end had cancelled; of a contract which doesn't run now, let it be
+        a quotation.
+
+        :param sale.order renewal: nothing, where none was cancelled or it isn't any more
+        """
+        self.ensure_one()
+        if renewal.state != 'cancel':
+            return
+        renewal.state = 'draft'  # signed as it is
+        self._update_open_quotations()
+        if self.subscription_state in const.RUNNING_STATES:
+            renewal.action_confirm()
+            return
+        self._message_log(body=self.env._(
+            "Renewal %(name)s, which the end had cancelled, is a quotation again. Confirm it once the subscription"
+            " goes on.", name=renewal.name))
 
     def _withdraw_renewals(self):
         """Let contracts go on whose confirmed renewal is cancelled."""

@@ -245,6 +245,47 @@ class TestRenewal(SaleSubscriptionCommon):
         self.assertEqual(order.subscription_state, 'closed')
         self._assert_ledgers_hold(order | renewal)
 
+    def test_undoing_the_end_brings_back_the_renewal_which_it_cancelled(self):
+        order = self._create_order(confirm=True)
+        self._bill('2026-01-01')
+        renewal = self._renew(order)
+        renewal.signed_by = "Lumber Inc"
+        renewal.action_confirm()
+        for day in ('2026-01-20', '2026-01-25'):
+            order._plan_closing(self.reason, date=Date.to_date(day))
+        self.assertEqual(renewal.state, 'cancel')
+        order.order_line.product_uom_qty = 3
+        order._undo_closing()
+        self.assertRecordValues(renewal, [{'state': 'sale', 'subscription_state': 'renewal', 'signed_by': "Lumber Inc"}])
+        with freeze_time('2026-02-01 10:00:00'):
+            self._run_cron(LIFECYCLE_CRON)
+        self.assertEqual((order | renewal).mapped('subscription_state'), ['renewed', 'progress'])
+        self.assertEqual(renewal.mrr, 90.0)
+        self._assert_ledgers_hold(order | renewal)
+
+    def test_undoing_the_end_of_a_paused_contract_leaves_its_renewal_a_quotation(self):
+        order = self._create_order(confirm=True)
+        self._bill('2026-01-01')
+        renewal = self._renew(order)
+        renewal.action_confirm()
+        order._plan_closing(self.reason, date=Date.to_date('2026-01-20'))
+        order._pause_subscriptions(order._subscription_today())
+        order._undo_closing()
+        self.assertEqual(order.subscription_state, 'paused')
+        self.assertRecordValues(renewal, [{'state': 'draft', 'subscription_state': 'renewal'}])
+        self.assertIn(f"{renewal.name}, which the end had cancelled", order.message_ids[0].body)
+
+    def test_another_renewal_of_a_closing_contract_leaves_the_first_one_cancelled(self):
+        order = self._create_order(confirm=True)
+        self._bill('2026-01-01')
+        first = self._renew(order)
+        first.action_confirm()
+        order._plan_closing(self.reason, date=Date.to_date('2026-01-20'))
+        second = self._renew(order)
+        second.action_confirm()
+        self.assertEqual((first.state, second.state), ('cancel', 'sale'))
+        self.assertEqual(order.subscription_state, 'progress')
+
     def test_a_closing_contract_can_be_renewed(self):
         order = self._create_order(confirm=True)
         self._bill('2026-01-01')
