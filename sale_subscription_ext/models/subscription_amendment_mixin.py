@@ -316,7 +316,10 @@ class SubscriptionAmendmentMixin(models.AbstractModel):
             return max(self.effective_date or earliest, earliest)
         is_waiting = self.amendment_timing == 'next_period' or (
             contract.plan_id.downgrade_policy == 'period_end' and not self._is_upgrade())
-        return contract._get_next_period_start() if is_waiting else earliest
+        if not is_waiting:
+            return earliest
+        changes = self.order_line.sudo()._get_line_changes()
+        return contract._get_next_period_start(sum((change.parent for change in changes), self.order_line.browse()))
 
     def _get_service_start(self):
         """Override to let the lines of an amendment be counted from the start of its contract."""
@@ -336,9 +339,11 @@ class SubscriptionAmendmentMixin(models.AbstractModel):
         self.ensure_one()
         return self.subscription_id if self.amendment_type else self
 
-    def _get_next_period_start(self):
-        """Return the day after the current period of the order's plan: the start of the contract before it.
+    def _get_next_period_start(self, changed):
+        """Return the day after the current period of what is changed, of the order's plan where that has several: the
+        start of the contract before it.
 
+        :param sale.order.line changed: lines of this contract
         :rtype: datetime.date
         """
         self.ensure_one()
@@ -346,9 +351,11 @@ class SubscriptionAmendmentMixin(models.AbstractModel):
         if today < self.start_date:
             return self.start_date
         lines = self.order_line._get_served_lines()
-        main = lines.filtered(lambda line: line.plan_id == self.plan_id)
-        anchor = (main or lines)[:1].anchor_date or self.start_date
-        return self.plan_id._get_natural_period(anchor, today).end
+        plan = (changed & lines).plan_id
+        plan = plan if len(plan) == 1 else self.plan_id
+        peers = lines.filtered(lambda line: line.plan_id == plan)
+        anchor = (peers or lines)[:1].anchor_date or self.start_date
+        return plan._get_natural_period(anchor, today).end
 
     def _is_money_given_back(self):
         """Return whether days which were paid are given back and charged anew: not at a downgrade whose plan credits

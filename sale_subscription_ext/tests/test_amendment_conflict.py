@@ -190,3 +190,18 @@ class TestSeveralAmendments(AmendmentCommon):
             self._run_cron('ir_cron_run_lifecycle')
         self.assertTrue(waiting.applied_date)
         self.assertEqual(order.mrr, 60.0)
+
+    def test_what_is_paid_by_the_year_is_lowered_with_its_next_year(self):
+        yearly = {'product_id': self.support.id, 'plan_id': self.yearly.id}
+        order = self._create_billed(self.service, yearly)
+        alone = self._amend(order, {1: {'product_uom_qty': 0}})
+        self.assertEqual(alone._get_effective_day(), date(2027, 1, 1))
+        both = self._amend(order, {0: {'price_unit': 20.0}, 1: {'product_uom_qty': 0}})
+        self.assertEqual(both._get_effective_day(), date(2026, 2, 1), "That of the contract's plan")
+        alone.action_confirm()
+        with freeze_time('2027-01-01 10:00:00'):
+            for month in range(2, 13):
+                self._bill(f'2026-{month:02}-01', order)
+            self.assertEqual(self._bill('2027-01-01', order).amount_untaxed, 30.0)
+        self.assertFalse(order.invoice_ids.filtered(lambda move: move.move_type == 'out_refund'))
+        self._assert_ledgers_hold(order)
