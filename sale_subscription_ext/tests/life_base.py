@@ -230,7 +230,7 @@ class LifeBase(RuleBasedStateMachine):
             self.case.assertAlmostEqual(order.mrr, expected, delta=0.0101 * max(len(served), 1))
 
     def find_a_way_out(self):
-        """Any contract can be closed, any closed one reopened; one whose policies credit costs what was served."""
+        """Any contract can be closed, any which stopped goes on; one whose policies credit costs what was served."""
         for order in self.chain.filtered(lambda order: order.subscription_state == 'renewal'):
             order._action_cancel()
         order = self.order
@@ -238,6 +238,9 @@ class LifeBase(RuleBasedStateMachine):
             with self.watch():
                 order._reopen_subscriptions()
             self.case.assertEqual(order.subscription_state, 'progress')
+        elif order.subscription_state == 'paused':
+            self.resume()
+        self.ledgers_hold()
         self.bill()
         with self.watch(money=('credit', 'bill')):
             order._plan_closing(self.case.reason, money='credit')
