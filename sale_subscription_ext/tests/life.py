@@ -102,13 +102,29 @@ class Life(AccountedLife):
     @rule(price=PRICES, drop=st.booleans())
     def renew(self, price, drop):
         with self.step():
-            renewal = self.env['sale.order'].browse(self.order.action_renew()['res_id'])
-            recurring = renewal.order_line.filtered('product_uom_qty')
-            if drop and len(recurring) > 1:
-                recurring[-1].unlink()
-            recurring[0].price_unit = price
-            renewal.action_confirm()
+            self.prepare_renewal(price, drop).action_confirm()
         self.run_crons()
+
+    @precondition(lambda self: self.is_in('progress', 'closing'))
+    @rule(price=PRICES, drop=st.booleans())
+    def offer_renewal(self, price, drop):
+        with self.step():
+            self.prepare_renewal(price, drop)
+
+    @precondition(lambda self: self.order._get_renewal_quotation())
+    @rule()
+    def accept_renewal(self):
+        with self.step():
+            self.order._get_renewal_quotation().action_confirm()
+        self.run_crons()
+
+    def prepare_renewal(self, price, drop):
+        renewal = self.env['sale.order'].browse(self.order.action_renew()['res_id'])
+        recurring = renewal.order_line.filtered('product_uom_qty')
+        if drop and len(recurring) > 1:
+            recurring[-1].unlink()
+        recurring[0].price_unit = price
+        return renewal
 
     @precondition(lambda self: self.is_in('progress', 'closing', 'paused'))
     @rule()

@@ -217,7 +217,7 @@ class LifeBase(RuleBasedStateMachine):
         return row._get_lines_taking_back()._get_amount_taken_back()
 
     def check_mrr(self, chain):
-        for order in chain:
+        for order in chain.filtered(lambda order: order.state == 'sale'):  # a quotation shows what it would be
             is_counted = order.subscription_state in ('progress', 'closing') and not order._is_paused() and (
                 order.state_before_closing != 'trial')
             served = order.order_line._get_served_lines() if is_counted else ()

@@ -51,6 +51,8 @@ LIFECYCLE = {
     'reopen': Step('reopen', {}),
     'renew': Step('renew', {'price': 120.0, 'drop': False}),
 }
+OFFER = Step('offer_renewal', {'price': 120.0, 'drop': False})
+ACCEPT = Step('accept_renewal', {})
 # What becomes of its lines.
 CHANGES = {
     'raise': amend('change', price_unit=250.0),
@@ -101,13 +103,15 @@ class LifeCommon(SaleSubscriptionCommon):
 class StepByStep(LifeCommon):
     """Plays each sequence of some steps, with and without time between them, those which begin alike only once."""
 
-    def _play_all(self, steps, depth, days=35, waits=(0, 33), **policies):
+    def _play_all(self, steps, depth, days=35, waits=(0, 33), before=None, then=None, **policies):
         """Play all sequences of a number of steps, and from each a way out.
 
         :param dict steps: {name: Step}
         :param int depth: of how many steps
         :param int days: how old the contract is at the first step
         :param tuple waits: how many days pass after a step
+        :param Step before: a step which is taken before the first one
+        :param dict then: the steps after the first one, all if not given
         :return: names of the steps which were taken, and not only refused
         :rtype: set[str]
         """
@@ -120,7 +124,9 @@ class StepByStep(LifeCommon):
                     lines=[LINE, {**LINE, 'product': 'service'}], plan='monthly', policies={**POLICIES, **policies},
                     option={**LINE, 'price_unit': 30.0})
                 life.time_passes(days=days)
-                self._play_next(life, steps, {name: steps[name]}, depth, waits, [])
+                if before:
+                    self._take(life, before, 0)
+                self._play_next(life, then or steps, {name: steps[name]}, depth, waits, [])
         self.assertEqual(self.failures, [])
         return self.taken
 

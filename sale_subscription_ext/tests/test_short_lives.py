@@ -1,4 +1,6 @@
-from odoo.addons.sale_subscription_ext.tests.life_steps import CHANGES, CREDITS, LIFECYCLE, StepByStep
+from odoo.addons.sale_subscription_ext.tests.life_steps import (
+    ACCEPT, CHANGES, CREDITS, LIFECYCLE, OFFER, StepByStep,
+)
 from odoo.addons.sale_subscription_ext.tests.strategies import LONG
 
 PLANS = (
@@ -22,6 +24,17 @@ class TestShortLives(StepByStep):
         for policies in PLANS if LONG else PLANS[:2]:
             with self.subTest(**policies):
                 self.assertEqual(self._play_all(LIFECYCLE, depth=3 if LONG else 2, **policies), set(LIFECYCLE))
+
+    def test_each_change_while_a_renewal_is_offered_or_waits(self):
+        for policies in PLANS if LONG else PLANS[:2]:
+            with self.subTest(**policies):
+                self._play_all(
+                    CHANGES, depth=2, waits=(0, 20) if LONG else (20,), before=OFFER, then={'accept': ACCEPT},
+                    **policies)
+                self.assertIn('accept', self.taken)
+                self._play_all(
+                    CHANGES, depth=1, waits=(0, 33) if LONG else (33,), before=LIFECYCLE['renew'], **policies)
+                self.assertIn('swap', self.taken)
 
     def test_each_credit_and_reversal_after_each_other(self):
         for policies in PLANS if LONG else PLANS[:1]:
