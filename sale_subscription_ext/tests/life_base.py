@@ -240,8 +240,8 @@ class LifeBase(RuleBasedStateMachine):
             self.case.assertEqual(order.subscription_state, 'progress')
         elif order.subscription_state == 'paused':
             self.resume()
-        self.ledgers_hold()
         self.bill()
+        self.ledgers_hold()
         with self.watch(money=('credit', 'bill')):
             order._plan_closing(self.case.reason, money='credit')
         self.case.assertEqual(order.subscription_state, 'closed')
