@@ -240,6 +240,7 @@ class LifeBase(RuleBasedStateMachine):
             self.case.assertEqual(order.subscription_state, 'progress')
         elif order.subscription_state == 'paused':
             self.resume()
+            order = self.order  # a renewal may have waited for it
         self.bill()
         self.expected.check(self.chain, self.today)  # what is given back with tomorrow's billing counts already
         with self.watch(money=('credit', 'bill')):
