@@ -14,6 +14,7 @@ from . import subscription_indexation_line
 from . import subscription_price_change
 from . import subscription_dunning_entry
 from . import subscription_recovery_link
+from . import subscription_process_mixin
 from . import subscription_run_guard_mixin
 from . import subscription_run_work_mixin
 from . import subscription_billing_run

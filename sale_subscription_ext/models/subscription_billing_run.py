@@ -19,7 +19,10 @@ class SubscriptionBillingRun(models.Model):
 
     _name = 'subscription.billing.run'
     _description = "Billing Run"
-    _inherit = ['mail.thread', 'mail.activity.mixin', 'subscription.run.guard.mixin', 'subscription.run.work.mixin']
+    _inherit = [
+        'mail.thread', 'mail.activity.mixin', 'subscription.process.mixin', 'subscription.run.guard.mixin',
+        'subscription.run.work.mixin',
+    ]
     _order = 'date desc, id desc'
     _check_company_auto = True
 
@@ -280,22 +283,6 @@ class SubscriptionBillingRun(models.Model):
         return action
 
     # === TOOLING === #
-
-    def _check_state(self, states, action_name):
-        """Refuse a step which isn't possible any more, or not yet.
-
-        :param tuple states: in which the step is possible
-        :param str action_name: what is done, translated: “started”
-        :raise UserError: naming the runs
-        """
-        labels = dict(self._fields['state']._description_selection(self.env))
-        for run in self:
-            if run.state not in states:
-                raise UserError(self.env._(
-                    "%(name)s is in status “%(state)s” and can't be %(action)s. Possible in: %(states)s.",
-                    name=run.display_name, state=labels[run.state], action=action_name,
-                    states=', '.join(labels[state] for state in states),
-                ))
 
     def _get_invoices_to_review(self):
         """Return the drafts of runs, and what was confirmed of them and is neither sent nor paid yet.

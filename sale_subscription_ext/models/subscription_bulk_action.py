@@ -15,6 +15,7 @@ class SubscriptionBulkAction(models.Model):
     """What somebody wants done to several subscriptions, its progress, and afterwards its report."""
 
     _name = 'subscription.bulk.action'
+    _inherit = ['subscription.process.mixin']
     _description = "Bulk Action on Subscriptions"
     _order = 'id desc'
 
@@ -88,7 +89,7 @@ class SubscriptionBulkAction(models.Model):
         :raise UserError: when one isn't running
         """
         self.check_access('read')
-        self._check_state('running', self.env._("stopped"))
+        self._check_state(('running',), self.env._("stopped"))
         bulks = self.sudo()  # nobody writes them but the engine
         bulks.line_ids.filtered(lambda line: line.state == 'todo').write({
             'state': 'skipped', 'message': self.env._("Stopped by %(user)s.", user=self.env.user.name)})
@@ -115,20 +116,6 @@ class SubscriptionBulkAction(models.Model):
         self.ensure_one()
         return self.line_ids.made_order_id._get_records_action(
             name=self.env._("Quotations"), views=[(False, 'list'), (False, 'form')])
-
-    def _check_state(self, states, action_name):
-        """Refuse a step which isn't possible any more, or not yet.
-
-        :param states: in which the step is possible
-        :param str action_name: what is done, translated: “stopped”
-        :raise UserError: naming the action
-        """
-        labels = dict(self._fields['state']._description_selection(self.env))
-        for bulk in self:
-            if bulk.state not in states:
-                raise UserError(self.env._(
-                    "%(name)s is in status “%(state)s” and can't be %(action)s.",
-                    name=bulk.display_name, state=labels[bulk.state], action=action_name))
 
     # === BUSINESS METHODS === #
 
