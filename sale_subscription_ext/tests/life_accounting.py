@@ -18,16 +18,19 @@ class AccountedLife(LifeBase):
     def credit_by_hand(self, again, which, share):
         moves = self.creditable_invoices.sorted('id')
         move = moves[-1 - which % len(moves)]
-        with self.step(by_hand=frozenset(move.invoice_line_ids.sale_line_ids)):
+        lines = set(move.invoice_line_ids.sale_line_ids)
+        with self.step(by_hand=lines):
             refund = move._reverse_moves([{'invoice_date': self.today}], cancel=False)
             for line in refund.invoice_line_ids if share != 1.0 else ():
                 line.price_unit = self.case.currency.round(line.price_unit * share)
             refund.action_post()
-            self.decide_about_credited(again)
+            self.decide_about_credited(again, lines)
         self.run_crons()
 
-    def decide_about_credited(self, again):
+    def decide_about_credited(self, again, lines):
+        """Bill again or leave out what is credited, also by an earlier step, and note on which lines."""
         credited = self.chain.order_line.period_ids.filtered(lambda row: row.is_credited and row.state == 'billed')
+        lines.update(credited.order_line_id)
         credited.action_bill_again() if again else credited.action_leave_out()
 
     @property
@@ -45,9 +48,10 @@ class AccountedLife(LifeBase):
     def reverse_credit_note(self, again, which):
         notes = self.reversible_notes.sorted('id')
         note = notes[-1 - which % len(notes)]
-        with self.step(by_hand=frozenset(note.invoice_line_ids.sale_line_ids)):
+        lines = set(note.invoice_line_ids.sale_line_ids)
+        with self.step(by_hand=lines):
             note._reverse_moves([{'invoice_date': self.today}], cancel=True)
-            self.decide_about_credited(again)
+            self.decide_about_credited(again, lines)
         self.run_crons()
 
     @property
