@@ -49,6 +49,7 @@ from . import subscription_invoicing_mixin
 from . import subscription_obstacle_mixin
 from . import subscription_tax_mixin
 from . import subscription_forecast_mixin
+from . import subscription_agreed_change_mixin
 from . import subscription_first_invoice_mixin
 from . import subscription_payment_mixin
 from . import subscription_billing_mixin

@@ -42,6 +42,7 @@ class SaleOrder(models.Model):
         'subscription.obstacle.mixin',
         'subscription.proration.mixin',
         'subscription.tax.mixin',
+        'subscription.agreed.change.mixin',
         'subscription.forecast.mixin',
         'subscription.first.invoice.mixin',
         'subscription.payment.mixin',

@@ -82,11 +82,19 @@ class SubscriptionAmendmentApplyMixin(models.AbstractModel):
                 continue
             try:
                 with self.env.cr.savepoint():
-                    order._check_amendment_conflicts()
-                    order.order_line._rebase()
-                    order._apply_amendment(is_invoiced=False)
+                    order._apply_along_with_billing()
             except UserError as error:
                 order._log_amendment_error(error)
+
+    def _apply_along_with_billing(self):
+        """Apply a confirmed amendment, and leave its invoice to the billing which is under way.
+
+        :raise UserError: when it conflicts with what was changed in the meantime
+        """
+        self.ensure_one()
+        self._check_amendment_conflicts()
+        self.order_line._rebase()
+        self._apply_amendment(is_invoiced=False)
 
     def _log_amendment_error(self, error):
         """Say once why a confirmed amendment couldn't be applied, and ask its salesperson to look at it.

@@ -47,7 +47,9 @@ class SubscriptionCollectionMailMixin(models.AbstractModel):
             lambda move: move.subscription_charge_state == 'waiting').sorted('subscription_charge_date')
         if waiting:
             return waiting[0].subscription_charge_date, waiting[0]._get_charge_amount()
-        for invoice in self.get_subscription_forecast(1):
+        # A change which is agreed may give something back before.
+        charged = (invoice for invoice in self.get_subscription_forecast(2) if invoice['amount_total'] > 0)
+        for invoice in charged:
             starts = [line['date_start'] for line in invoice['lines']]
             return max(invoice['date'], min(starts, default=invoice['date'])), invoice['amount_total']
         return None

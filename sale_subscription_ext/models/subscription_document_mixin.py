@@ -33,6 +33,9 @@ class SubscriptionDocumentMixin(models.AbstractModel):
             (self.env._("Period"), order._get_period_text()),
             (self.env._("Recurring Amount"), '\n'.join(order._get_recurring_texts())),
             (self.env._("One-Time Amount"), order._get_once_text()),
+            (self.env._("Agreed Change"), '\n'.join(order._get_agreed_change_texts())),
+            (self.env._("Pause"), order._get_pause_text()),
+            (self.env._("First Invoice"), order._get_first_invoices_text()),
             (self.env._("Next Invoice"), order._get_next_invoice_text()),
             (self.env._("Payment"), order._get_payment_text()),
         ]
@@ -261,24 +264,23 @@ class SubscriptionDocumentMixin(models.AbstractModel):
             return ''
         return self.env._("%(amount)s, excl. tax", amount=format_amount(self.env, amount, self.currency_id))
 
-    def _get_next_invoice_text(self):
-        """Return when the next invoice is made: of a quotation that after the first one.
+    def _get_first_invoices_text(self):
+        """Return when the first two invoices of a quotation are made.
 
         :rtype: str
         """
         self.ensure_one()
-        if self._is_quoted_subscription():
-            days = [following.date for following in self._get_first_invoice().following]
-            return self._say_if_accepted_today(format_date(self.env, min(days))) if days else ''
-        if not self.next_invoice_date or self.subscription_state not in const.CONTRACT_STATES:
+        if not self._is_quoted_subscription():
             return ''
-        day = format_date(self.env, self.next_invoice_date)
-        forecast = self.get_subscription_forecast(1)
-        if not forecast or forecast[0]['date'] != self.next_invoice_date:
-            return day
-        return self.env._(
-            "%(date)s: %(amount)s, incl. tax",
-            date=day, amount=format_amount(self.env, forecast[0]['amount_total'], self.currency_id))
+        invoice = self._get_first_invoice()
+        days = [] if self.currency_id.is_zero(invoice.amount_total) else [invoice.date]
+        if invoice.following:
+            days.append(min(following.date for following in invoice.following))
+        dates = [format_date(self.env, day) for day in days]
+        if not dates:
+            return ''
+        return self._say_if_accepted_today(dates[0] if len(dates) == 1 else self.env._(
+            "%(first)s, the next one on %(next)s", first=dates[0], next=dates[1]))
 
     def _get_due_texts(self):
         """Return what the customer is asked for with the confirmation and what follows, taxes included.

@@ -12,21 +12,31 @@ class SubscriptionForecastMixin(models.AbstractModel):
     def get_subscription_forecast(self, periods):
         """Return the next invoices of running subscriptions, with real taxes, rounding and payment terms.
 
-        Goes by the lines as they are now: prices, quantities, taxes. Lines billed by delivered quantity are counted
-        with what is delivered and not billed.
+        Goes by the lines as they are now and by the changes which are confirmed for a day to come: prices, quantities,
+        taxes. Lines billed by delivered quantity are counted with what is delivered and not billed.
 
         :param int periods: how many invoices of each subscription
         :return: a dict for each invoice, by subscription and date: `order_id`, `date` (on which it is made),
             `currency_id`, `amount_untaxed`, `amount_tax`, `amount_total`, `terms` (list of `date` and `amount` to
-            pay), `lines` (list of `order_line_id`, `date_start`, `date_end` exclusive, `amount` untaxed)
+            pay), `lines` (list of `order_line_id`, False for a line which a change is about to add, `date_start`,
+            `date_end` exclusive, `amount` untaxed)
         :rtype: list[dict]
         """
         self.check_access('read')
         result = []
         for order in self.sudo():  # the right on the orders was checked; taxes and terms may be hidden from who asks
-            for day, entries in order._get_forecast_entries(periods):
-                result.append(order._get_forecast_invoice(day, entries))
+            result += order._get_forecast_invoices(periods)
         return result
+
+    def _get_forecast_invoices(self, periods):
+        """Return the next invoices of one subscription.
+
+        :param int periods: how many
+        :return: see `get_subscription_forecast`
+        :rtype: list[dict]
+        """
+        self.ensure_one()
+        return [self._get_forecast_invoice(day, rows) for day, rows in self._get_forecast_entries(periods)]
 
     def _get_forecast_entries(self, periods):
         """Return what the next invoices of one subscription bill.
@@ -51,17 +61,19 @@ class SubscriptionForecastMixin(models.AbstractModel):
         )
         return billed[:periods]
 
-    def _get_forecast_invoice(self, day, rows):
+    def _get_forecast_invoice(self, day, rows, once=()):
         """Return one coming invoice.
 
         :param datetime.date day: the date on which it is made
         :param list rows: ledger rows
+        :param once: one-off lines which join in
         :return: see `get_subscription_forecast`
         :rtype: dict
         """
         self.ensure_one()
         base_lines = self._get_forecast_base_lines(rows)
-        totals = self._get_forecast_totals(base_lines)
+        totals = self._get_forecast_totals(base_lines + [
+            line._prepare_base_line_for_taxes_computation(quantity=line._get_first_quantity()) for line in once])
         return {
             'order_id': self.id,
             'date': day,

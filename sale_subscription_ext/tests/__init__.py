@@ -1,3 +1,4 @@
+from . import test_agreed_change
 from . import test_amendment
 from . import test_amendment_conflict
 from . import test_amendment_portal

@@ -59,7 +59,8 @@ class TestDocuments(DocumentCommon):
             "Every month, billed at the start of each period", "day 5 of the month", "05/02/2026",
             "12 months, until 04/02/2027", "renewed for another 12 months", "3 months", "14 days",
             "05/02/2026 – 04/03/2026", "54,00 € every month, excl. tax", "180,00 €, excl. tax",
-            "Next Invoice 05/03/2026", "First invoice on 05/02/2026", "then 54,00 € every month from 05/03/2026",
+            "First Invoice 05/02/2026, the next one on 05/03/2026", "First invoice on 05/02/2026",
+            "then 54,00 € every month from 05/03/2026",
         ):
             with self.subTest(expected):
                 self.assertIn(expected, text)
@@ -103,6 +104,8 @@ class TestDocuments(DocumentCommon):
         self.assertEqual(facts['Renewal Of'], f"{order.name}, from 02/01/2026 on")
         self.assertEqual(facts['Until Now'].replace('\N{NO-BREAK SPACE}', ' '), "$ 30.00 every month, excl. tax")
         self.assertIn("36.00", facts['Recurring Amount'])
+        self.assertEqual(facts['First Invoice'], "02/01/2026, the next one on 03/01/2026")
+        self.assertNotIn('Next Invoice', facts)
 
     def test_an_amendment_says_before_and_after(self):
         order = self._create_billed(self.service, self.support)

@@ -1,4 +1,6 @@
-from odoo.tests import HttpCase, new_test_user, tagged
+from datetime import date
+
+from odoo.tests import HttpCase, freeze_time, new_test_user, tagged
 
 from odoo.addons.sale_subscription_ext.tests.common import SaleSubscriptionCommon
 
@@ -23,6 +25,20 @@ class TestPortal(SaleSubscriptionCommon, HttpCase):
         for text in ("Every month", "In Progress", "Next Invoice", "30.00", "120.00", "year"):
             with self.subTest(text=text):
                 self.assertIn(text, page.text)
+
+    @freeze_time('2026-01-17 10:00:00')
+    def test_the_page_says_what_is_agreed_for_a_day_to_come(self):
+        order = self._create_order(start_date='2026-01-01', confirm=True)
+        self._bill('2026-01-01', order)
+        amendment = self.Order.browse(order.action_change()['res_id'])
+        amendment.order_line.product_uom_qty = 3
+        amendment.amendment_timing = 'next_period'
+        amendment.action_confirm()
+        text = self._open(order).text.replace('\N{NO-BREAK SPACE}', ' ')
+        self.assertIn("from 02/01/2026 on: $ 90.00 every month, excl. tax", text)
+        self.assertIn("02/01/2026: $ 90.00, incl. tax", text)
+        order._pause_subscriptions(date(2026, 2, 1), date(2026, 3, 1))
+        self.assertIn("when the subscription goes on, from 03/01/2026 on", self._open(order).text)
 
     def test_a_quotation_shows_its_plan_and_no_next_invoice(self):
         order = self._create_order()
