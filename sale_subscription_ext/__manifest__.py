@@ -31,6 +31,7 @@
         'wizard/subscription_change_day_views.xml',
         'wizard/subscription_close_views.xml',
         'wizard/subscription_price_update_views.xml',
+        'wizard/subscription_indexation_cancel_views.xml',
         'wizard/subscription_start_views.xml',
         'wizard/subscription_hand_over_views.xml',
         'wizard/subscription_option_dialog_views.xml',

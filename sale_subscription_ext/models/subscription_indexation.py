@@ -115,6 +115,9 @@ class SubscriptionIndexation(models.Model):
     to_announce_count = fields.Integer(compute='_compute_counts')
     pending_count = fields.Integer(string="Not Yet Applied", compute='_compute_counts')
     applied_count = fields.Integer(string="Applied", compute='_compute_counts')
+    told_count = fields.Integer(
+        string="Told, Not Yet Applied", compute='_compute_told_count',
+        help="Customers who were told of new prices which aren't applied yet.")
     skipped_count = fields.Integer(string="Left Out", compute='_compute_counts')
     line_count = fields.Integer(string="Subscriptions Count", compute='_compute_counts')
     totals = fields.Char(string="MRR Change", compute='_compute_counts')
@@ -141,6 +144,14 @@ class SubscriptionIndexation(models.Model):
             record.skipped_count = counts['skipped']
             record.line_count = sum(counts.values())
             record.totals = record._get_totals_text()
+
+    @api.depends('line_ids.state', 'line_ids.announce_time')
+    def _compute_told_count(self):
+        counts = dict(self.env['subscription.indexation.line']._read_group([
+            ('indexation_id', 'in', self.ids), ('announce_time', '!=', False), ('state', 'in', PENDING_STATES),
+        ], ['indexation_id'], ['__count']))
+        for record in self:
+            record.told_count = counts.get(record._origin, 0)
 
     # === CONSTRAINT METHODS === #
 
@@ -178,7 +189,9 @@ class SubscriptionIndexation(models.Model):
 
     @api.ondelete(at_uninstall=False)
     def _unlink_except_applied(self):
-        if self.filtered(lambda record: record.state not in ('draft', 'cancel') or record.applied_count):
+        if self.filtered(lambda record: (
+                record.state not in ('draft', 'cancel') or record.applied_count
+                or any(record.line_ids.mapped('is_withdrawal_due')))):
             raise UserError(self.env._("An indexation which is under way or done is kept. Cancel what isn't applied."))
 
     @api.model
@@ -217,7 +230,7 @@ class SubscriptionIndexation(models.Model):
             record._schedule()
 
     def action_cancel(self):
-        """Call off what isn't applied; what is applied stays."""
+        """Call off what isn't applied; what is applied stays. Customers who were told of it are told so by e-mail."""
         self.check_access('write')
         for record in self.sudo():
             if record.state in ('draft', 'announced', 'partial'):

@@ -1,6 +1,11 @@
+import logging
+
 from odoo import api, fields, models
+from odoo.fields import Domain
 
 from .subscription_price_change import ENDED_STATES, PENDING_STATES, STATES
+
+_logger = logging.getLogger(__name__)
 
 
 class SubscriptionIndexationLine(models.Model):
@@ -20,7 +25,12 @@ class SubscriptionIndexationLine(models.Model):
     _announced_once = models.Constraint(
         "CHECK(announce_time IS NULL OR state NOT IN ('preview', 'to_announce'))",
         "This indexation was announced already.")
+    # What was withdrawn once isn't told again.
+    _withdrawn_once = models.Constraint(
+        "CHECK(NOT is_withdrawal_due OR (withdraw_time IS NULL AND state = 'cancel'))",
+        "The customer was told that these prices don't apply already.")
     _announce_idx = models.Index("(announce_date, order_id) WHERE state = 'to_announce'")
+    _withdraw_idx = models.Index("(order_id) WHERE is_withdrawal_due")
 
     indexation_id = fields.Many2one(
         comodel_name='subscription.indexation', required=True, index=True, ondelete='cascade')
@@ -40,6 +50,9 @@ class SubscriptionIndexationLine(models.Model):
     effective_date = fields.Date(string="From", help="The first day at the new price.")
     announce_date = fields.Date(string="Announce On")
     announce_time = fields.Datetime(string="Announced", readonly=True)
+    is_withdrawal_due = fields.Boolean(
+        readonly=True, help="The customer was told of prices which were called off since, and will be told so.")
+    withdraw_time = fields.Datetime(string="Told of Cancellation", readonly=True)
     state = fields.Selection(
         selection=[*STATES, ('skipped', "Left Out")], string="Status", required=True, default='preview', index=True)
     reason = fields.Char()
@@ -70,11 +83,52 @@ class SubscriptionIndexationLine(models.Model):
     # === BUSINESS METHODS === #
 
     def _cancel(self):
-        """Call off what isn't applied."""
+        """Call off what isn't applied; who was told of it is told so, too."""
         pending = self.filtered(lambda line: line.state in PENDING_STATES)
         pending.change_ids._cancel()
         pending.state = 'cancel'
+        if told := pending.filtered('announce_time'):
+            told.is_withdrawal_due = True
+            self.env.ref('sale_subscription_ext.ir_cron_run_indexations')._trigger()
         pending._update_states()
+
+    def _withdraw(self):
+        """Send the e-mail which takes announced prices back, once, in the language of each customer."""
+        lines = self.filtered('is_withdrawal_due')
+        lines.is_withdrawal_due = False
+        told = lines.filtered(
+            lambda line: line.partner_id.email and line.order_id.subscription_state not in ENDED_STATES)
+        template = self.env.ref('sale_subscription_ext.mail_template_indexation_withdrawn', raise_if_not_found=False)
+        if not told or not template:
+            return
+        told.withdraw_time = fields.Datetime.now()
+        template.send_mail_batch(
+            told.order_id.ids, email_layout_xmlid='mail.mail_notification_layout_with_responsible_signature')
+
+    # === CRON === #
+
+    @api.model
+    def _run_withdrawals(self):
+        """Tell customers whose announced prices were called off, batch by batch; any number of workers share it.
+
+        :return: whether time is left
+        :rtype: bool
+        """
+        def process(orders):
+            orders.indexation_line_ids._withdraw()
+            return []
+
+        def fail(order, error):
+            _logger.warning("The customer of %s could not be told of called off prices", order.name, exc_info=error)
+            order.indexation_line_ids.is_withdrawal_due = False
+            order._message_log(body=self.env._(
+                "The customer could not be told that the new prices are called off: %(error)s", error=error))
+
+        domain = Domain('indexation_line_ids', 'any', [('is_withdrawal_due', '=', True)])
+        _made, is_done = self.env['sale.order']._run_in_batches(domain, process, fail, commit=True)
+        return is_done
+
+    # === BUSINESS METHODS - ANNOUNCEMENT === #
 
     def _skip(self, reason):
         """Leave subscriptions out whose prices were about to change.
@@ -114,12 +168,32 @@ class SubscriptionIndexationLine(models.Model):
             today = line.order_id._subscription_today()
             day = fields.Date.add(today, days=line.indexation_id.announce_days)
             ending = line.change_ids.filtered(lambda change: change.state == 'to_announce')._postpone(day)
-            ending.state = 'cancel'
-            rest = line.change_ids - ending
-            if not rest:
-                line._skip(self.env._("It ends before another price could take effect."))
-            elif line.effective_date != (first := min(rest.mapped('effective_date'))):
+            line._leave_out_ended(ending)
+            rest = line.change_ids.filtered(lambda change: change.state == 'to_announce')
+            if rest and line.effective_date != (first := min(rest.mapped('effective_date'))):
                 line.effective_date = first
+
+    def _leave_out_ended(self, changes):
+        """Leave prices out whose lines will have ended by their day, or the whole subscription where none is left.
+
+        :param subscription.price.change changes: some of this subscription's, before they are announced
+        """
+        self.ensure_one()
+        if not changes:
+            return
+        before = self.change_ids.filtered(lambda change: change.state != 'cancel')
+        changes.state = 'cancel'
+        if rest := before - changes:
+            preview = self.indexation_id._prepare_preview(self.order_id, {change.order_line_id: {
+                name: change[name] for name in ('new_price_unit', 'new_discount', 'effective_date', 'apply_date')
+            } for change in rest})
+            self.write({
+                'old_amount': self.order_id.recurring_total, 'new_amount': preview['new_amount'],
+                'mrr_change': preview['mrr_change'],
+                'reason': self.indexation_id._get_ending_reason(changes.order_line_id),
+            })
+        else:
+            self._skip(self.env._("It ends before another price could take effect."))
 
     def _update_states(self):
         """Let the indexations of subscriptions follow what became of their prices."""

@@ -31,6 +31,8 @@ class SubscriptionIndexationWorkMixin(models.AbstractModel):
         Order = self.env['sale.order']
         # Workers who finish an indexation together each see what the other one hasn't committed as undone.
         self.search([('state', 'in', ('announced', 'partial'))])._update_state()
+        if not self.env['subscription.indexation.line']._run_withdrawals():
+            return
         for record in self.search([('preview_state', '=', 'running')], order='id'):
             if not record._continue_preview(commit=True):
                 return
@@ -145,6 +147,7 @@ class SubscriptionIndexationWorkMixin(models.AbstractModel):
         """
         self.ensure_one()
         orders.order_line.mapped('tax_ids')  # the host reads these line by line
+        orders.sudo().mapped('amendment_ids')  # each line looks for what is agreed for it
         reasons = self._get_order_reasons(orders)
         changes = self._prepare_changes(orders.filtered(lambda order: order not in reasons), self._get_rate())
         reasons |= self._get_repeated_reasons(changes)
@@ -156,6 +159,7 @@ class SubscriptionIndexationWorkMixin(models.AbstractModel):
                     'new_amount': order.recurring_total}
             if order_changes := changes.get(order):
                 vals.update(self._prepare_preview(order, order_changes))
+                vals['reason'] = self._get_ending_reason(self._get_ending_lines(order))
             else:
                 vals.update(state='skipped', reason=reasons.get(order) or self._get_line_reason(order))
             line_vals.append(vals)
@@ -239,6 +243,24 @@ class SubscriptionIndexationWorkMixin(models.AbstractModel):
             lines = lines.filtered(lambda line: (line.product_id.categ_id.parent_path or '').startswith(paths))
         return lines
 
+    def _get_ending_lines(self, order):
+        """Return the lines in the scope which will have ended, or pause, when another price could take effect.
+
+        :rtype: sale.order.line
+        """
+        self.ensure_one()
+        first_day = self._get_first_day(order)
+        return self._get_indexed_lines(order).filtered(lambda line: not line._get_price_change_day(first_day))
+
+    def _get_ending_reason(self, lines):
+        """Return that lines of a subscription are left out, while others of it change.
+
+        :param sale.order.line lines: lines which will have ended
+        :rtype: str|bool
+        """
+        return bool(lines) and self.env._(
+            "Without what ends before: %(products)s.", products=', '.join(lines.product_id.mapped('display_name')))
+
     def _prepare_changes(self, orders, rate):
         """Prepare the price changes of subscriptions.
 
@@ -298,7 +320,9 @@ class SubscriptionIndexationWorkMixin(models.AbstractModel):
             return self.env._("It has no recurring line in the scope.")
         if all(lines.mapped('is_price_fixed')):
             return self.env._("Its prices are fixed.")
-        if not any(line._get_price_change_day(self._get_first_day(order)) for line in lines):
+        if lines == self._get_ending_lines(order):
+            if order.paused_from:
+                return self.env._("It pauses or ends before another price could take effect.")
             return self.env._("It ends before another price could take effect.")
         return self.env._("Its prices stay the same.")
 
@@ -315,11 +339,15 @@ class SubscriptionIndexationWorkMixin(models.AbstractModel):
         lines.filtered(lambda line: line.order_id in busy).write(
             {'state': 'skipped', 'reason': self.env._("Its prices are about to change already.")})
         lines = lines.filtered(lambda line: line.state == 'preview')
+        for line in lines:
+            line._leave_out_ended(line.change_ids.filtered(
+                lambda change: change.order_line_id._is_price_change_void(change.effective_date)))
+        lines = lines.filtered(lambda line: line.state == 'preview')
         if not lines:
             raise UserError(self.env._("No price would change. Look at the reasons in the preview."))
         state = 'to_announce' if self.is_announced else 'to_apply'
         lines.state = state
-        lines.change_ids.state = state
+        lines.change_ids.filtered(lambda change: change.state == 'preview').state = state
         self.state = 'announced'
         self.env.ref('sale_subscription_ext.ir_cron_run_indexations')._trigger()
 

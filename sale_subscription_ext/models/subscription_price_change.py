@@ -104,13 +104,13 @@ class SubscriptionPriceChange(models.Model):
         late = current.filtered(lambda change: change.order_line_id.next_period_start > change.effective_date)
         outdated |= late._postpone()
         outdated._log(lambda change: change.env._(
-            "The line was changed meanwhile, so its price stays: %(change)s", change=change._get_text()))
+            "The line was changed meanwhile or ends before, so its price stays: %(change)s", change=change._get_text()))
         outdated.state = 'cancel'
         (late | outdated).indexation_line_id._update_states()
         return current - late
 
     def _is_outdated(self):
-        """Return whether a change doesn't fit its line any more: ended, fixed, or changed by somebody.
+        """Return whether a change doesn't fit its line any more: ended by its day, fixed, or changed by somebody.
 
         :rtype: bool
         """
@@ -119,7 +119,7 @@ class SubscriptionPriceChange(models.Model):
         digits = self.env['decimal.precision'].precision_get('Product Price')
         return bool(
             line.order_id.subscription_state in ENDED_STATES
-            or not line.is_recurring or line.end_date
+            or not line.is_recurring or line.end_date or line._is_price_change_void(self.effective_date)
             or (line.is_price_fixed and self.indexation_line_id)
             or float_compare(line.price_unit, self.old_price_unit, precision_digits=digits)
             or float_compare(line.discount, self.old_discount, precision_digits=6)

@@ -111,6 +111,16 @@ class SubscriptionPriceMixin(models.AbstractModel):
         return self.indexation_line_ids.filtered(lambda line: line.state in ('to_announce', 'to_apply'))[:1]
 
 
+    def _get_withdrawn_indexation(self):
+        """Return the newest indexation which was announced and called off, for the e-mail which says so.
+
+        :rtype: subscription.indexation.line
+        """
+        self.ensure_one()
+        return self.indexation_line_ids.filtered(
+            lambda line: line.state == 'cancel' and line.announce_time).sorted('announce_time')[-1:]
+
+
 class SubscriptionLinePriceMixin(models.AbstractModel):
     """Prices of a running line: what the pricelist says now, and what they become."""
 
@@ -153,8 +163,38 @@ class SubscriptionLinePriceMixin(models.AbstractModel):
         day = max(day, self.next_period_start)
         period = self.plan_id._get_natural_period(self.anchor_date, day)
         day = day if period.start == day else period.end
-        last_day = self.order_id._get_last_day(self)
+        ends = (self.order_id._get_last_day(self), self._get_agreed_end())
+        last_day = min((end for end in ends if end), default=None)
         return None if last_day and day > last_day else day
+
+    def _is_price_change_void(self, day):
+        """Return whether the line will have ended by the day on which another price takes effect; a pause isn't an
+        end.
+
+        :param datetime.date day: the first day at the new price
+        :rtype: bool
+        """
+        self.ensure_one()
+        renewal_date = self.order_id.renewal_date
+        ends = (
+            self.end_date, self.order_id.end_date, self._get_agreed_end(),
+            renewal_date and fields.Date.subtract(renewal_date, days=1))
+        return any(end and end < day for end in ends)
+
+    def _get_agreed_end(self):
+        """Return the last day on which the line is served before an agreed change ends it.
+
+        :return: None where no change which is confirmed for a day to come ends it
+        :rtype: datetime.date|None
+        """
+        self.ensure_one()
+        for amendment in self.order_id._get_agreed_amendments():
+            ending = any(
+                change.parent == self and change.kind in ('remove', 'swap')
+                for change in amendment.order_line._get_line_changes())
+            if ending and not amendment._get_amendment_conflicts():
+                return fields.Date.subtract(amendment.effective_date, days=1)
+        return None
 
     def _get_price_apply_day(self, day):
         """Return on which day a price which takes effect on `day` has to be on the line: when that period may be

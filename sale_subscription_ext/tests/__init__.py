@@ -19,6 +19,7 @@ from . import test_document
 from . import test_first_invoice
 from . import test_host
 from . import test_indexation
+from . import test_indexation_ends
 from . import test_indexation_tools
 from . import test_invoice_email
 from . import test_lifecycle

@@ -84,7 +84,8 @@ class TestAgreedChanges(DocumentCommon):
         self._confirm_later(order, {1: {'product_uom_qty': 0}}, day='2026-03-01')
         text = self._get_facts(order)['Agreed Change'].replace('\N{NO-BREAK SPACE}', ' ')
         self.assertEqual(text.splitlines(), [
-            "from 02/01/2026 on: $ 210.00 every month, excl. tax", "from 03/01/2026 on: $ 90.00 every month, excl. tax"])
+            "from 02/01/2026 on: $ 210.00 every month, excl. tax",
+            "from 03/01/2026 on: $ 90.00 every month, excl. tax"])
         self._assert_forecast_comes_true(order, '2026-02-01', '2026-03-01', '2026-04-01')
 
     def test_a_change_which_cannot_be_made_any_more_is_left_out(self):
@@ -113,7 +114,8 @@ class TestAgreedChanges(DocumentCommon):
         self.assertEqual([invoice['date'] for invoice in order.get_subscription_forecast(3)], [date(2026, 2, 1)])
         with freeze_time('2026-02-11 10:00:00'):
             self._run_cron('ir_cron_run_lifecycle')
-            self.assertEqual(self._get_facts(order)['Agreed Change'], f"{amendment.name}, when the subscription goes on")
+            facts = self._get_facts(order)
+        self.assertEqual(facts['Agreed Change'], f"{amendment.name}, when the subscription goes on")
 
     def test_the_printed_contract_says_it(self):
         order = self._create_billed()

@@ -135,7 +135,7 @@ class TestTemplates(DocumentCommon, SubscriptionPaymentCommon):
         """Return {end of a template's XML id: an order which it fits}."""
         orders = {
             name: self._create_order(start_date='2026-01-01', confirm=True, **values)
-            for name in ('running', 'closing', 'closed', 'paused', 'changed', 'indexed')
+            for name in ('running', 'closing', 'closed', 'paused', 'changed', 'indexed', 'withdrawn')
         }
         self._bill('2026-01-01')
         renewing = self._create_order(
@@ -151,11 +151,14 @@ class TestTemplates(DocumentCommon, SubscriptionPaymentCommon):
         orders['closing']._plan_closing(self.reason, '', date(2026, 1, 31))
         orders['closed']._close_subscriptions(self.reason)
         orders['paused']._pause_subscriptions()
-        indexation = self.env['subscription.indexation'].create({
-            'name': "Prices", 'date': '2026-06-01', 'percentage': 10.0, 'selection': 'list',
-            'order_ids': [Command.set(orders['indexed'].ids)]})
-        indexation.action_preview()
-        indexation.action_confirm()
+        for name in ('indexed', 'withdrawn'):
+            indexation = self.env['subscription.indexation'].create({
+                'name': "Prices", 'date': '2026-06-01', 'percentage': 10.0, 'selection': 'list',
+                'order_ids': [Command.set(orders[name].ids)]})
+            indexation.action_preview()
+            indexation.action_confirm()
+        indexation.line_ids.sudo()._announce()
+        indexation.action_cancel()
         running = orders['running']
         return {
             'subscription_quotation': quotation, 'subscription_confirmed': running, 'subscription_started': running,
@@ -164,6 +167,7 @@ class TestTemplates(DocumentCommon, SubscriptionPaymentCommon):
             'subscription_changed': applied, 'subscription_closing': orders['closing'],
             'subscription_closed': orders['closed'], 'subscription_paused': orders['paused'],
             'subscription_resumed': running, 'payment': quotation, 'indexation': orders['indexed'],
+            'indexation_withdrawn': orders['withdrawn'],
         }
 
     def _render(self, name, order):

@@ -8,27 +8,11 @@ from odoo.fields import Command
 from odoo.tests import freeze_time, new_test_user
 from odoo.tools import mute_logger
 
-from odoo.addons.sale_subscription_ext.tests.common import SaleSubscriptionCommon
-
-CRON = 'ir_cron_run_indexations'
+from odoo.addons.sale_subscription_ext.tests.test_indexation_ends import CRON, IndexationCommon
 
 
 @freeze_time('2026-03-10 10:00:00')
-class TestIndexation(SaleSubscriptionCommon):
-
-    def _index(self, orders, confirm=True, **values):
-        record = self.env['subscription.indexation'].create({
-            'name': "Prices 2026", 'date': '2026-04-01', 'percentage': 10.0, 'is_announced': False,
-            'selection': 'list', 'order_ids': [Command.set(orders.ids)], **values,
-        })
-        record.action_preview()
-        if confirm:
-            record.action_confirm()
-        return record
-
-    def _run_on(self, day):
-        with freeze_time(f'{day} 10:00:00'):
-            self._run_cron(CRON)
+class TestIndexation(IndexationCommon):
 
     def _bill_on(self, day, orders=None):
         with freeze_time(f'{day} 10:00:00'):

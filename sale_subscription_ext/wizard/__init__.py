@@ -6,6 +6,7 @@ from . import subscription_bulk_change
 from . import subscription_change_day
 from . import subscription_close
 from . import subscription_price_update
+from . import subscription_indexation_cancel
 from . import subscription_start
 from . import subscription_hand_over
 from . import subscription_option_dialog
