@@ -35,7 +35,9 @@ class SubscriptionPriceMixin(models.AbstractModel):
         :rtype: dict
         :raise UserError: when the subscription isn't running
         """
-        return self._get_dialog('sale_subscription_ext.subscription_price_update_action', self.env._("changed"))
+        action = self._get_dialog('sale_subscription_ext.subscription_price_update_action', self.env._("changed"))
+        action['context']['dialog_size'] = 'extra-large'  # up to eleven columns
+        return action
 
     def action_index_prices(self):
         """Make an indexation of these subscriptions, to be previewed.

@@ -49,6 +49,8 @@ class TestPriceUpdate(SaleSubscriptionCommon):
         form = self._open(order)
         wizard = form.save()
         self.assertEqual(wizard.line_ids.mapped('is_manual'), [True, True])
+        self.assertTrue(wizard.has_discount, "What differs is shown, whatever is set in Sales")
+        self.assertFalse(self._open(self._create_order(start_date='2026-03-01', confirm=True)).has_discount)
         with self.assertRaisesRegex(UserError, "Tick the prices"):
             wizard.action_apply()
         wizard.line_ids.filtered(lambda line: line.product_id == self.service).is_accepted = True

@@ -21,6 +21,7 @@ class SubscriptionPriceUpdate(models.TransientModel):
     # Of a dialog which is gone: {id of an order line: [price, discount] as they were seen}
     accepted_prices = fields.Json()
     has_difference = fields.Boolean(compute='_compute_totals')
+    has_discount = fields.Boolean(compute='_compute_totals')
     old_total = fields.Monetary(string="Recurring Now", compute='_compute_totals')
     new_total = fields.Monetary(string="Recurring Then", compute='_compute_totals')
     mrr_change = fields.Monetary(string="MRR Change", compute='_compute_totals')
@@ -42,6 +43,7 @@ class SubscriptionPriceUpdate(models.TransientModel):
             # Amounts of several currencies have no sum.
             wizard.currency_id = orders.currency_id if len(orders.currency_id) == 1 else False
             wizard.has_difference = any(wizard.line_ids.mapped('is_different'))
+            wizard.has_discount = any(line.discount or line.new_discount for line in wizard.line_ids)
             wizard.old_total = sum(orders.mapped('recurring_total'))
             wizard.new_total = wizard.old_total + sum(
                 line.difference for line in accepted if line.plan_id == line.order_line_id.order_id.plan_id)
