@@ -220,7 +220,7 @@ class SubscriptionBulkAction(models.Model):
         :param Exception error: what happened
         :rtype: dict
         """
-        message = str(error)
+        message = order._get_text_below_name(str(error))
         if not isinstance(error, UserError):
             _logger.warning("%s failed on subscription %s", self.display_name, order.id, exc_info=error)
             message = self.env._("It could not be done: %(error)s", error=error)

@@ -26,3 +26,12 @@ class SubscriptionSelectionMixin(models.AbstractModel):
                 if (action := self.env.ref(f'sale_subscription_ext.{name}', raise_if_not_found=False))}
             view['toolbar']['action'] = [action for action in bound if action['id'] not in ours]
         return result
+
+    def _get_text_below_name(self, text):
+        """Return a sentence about this subscription as it is written next to its name: without it.
+
+        :param str text: a sentence
+        :rtype: str
+        """
+        self.ensure_one()
+        return text.removeprefix(self.name or '').lstrip(' :')

@@ -41,6 +41,16 @@ class TestBulkAction(BulkCommon):
         self.assertEqual(skipped.action_view_order()['res_id'], closed.id)
         self._assert_ledgers_hold(running | closed)
 
+    def test_a_name_is_said_once_and_the_same_reason_too(self):
+        orders = self._create_orders(2)
+        wizard = self._open(
+            orders.action_pause(), pause_when='date', pause_from='2026-02-10', pause_until='2026-02-05')
+        text = ' '.join(wizard.preview.striptags().split())
+        self.assertIn(f"{orders[0].name}, {orders[1].name}: must resume after 02/10/2026.", text)
+        self.assertEqual(text.count(orders[0].name), 1)
+        report = self._get_report(wizard)
+        self.assertTrue(all(line.message.startswith("must resume after") for line in report.line_ids))
+
     def test_what_can_be_done_to_none_is_refused_at_once(self):
         orders = self._create_order() | self._create_order()
         with self.assertRaisesRegex(UserError, "Only running subscriptions"):
@@ -217,6 +227,7 @@ class TestBulkDialogs(BulkCommon):
             {'state': 'draft', 'term_value': 2, 'term_unit': 'year', 'amount_untaxed': 33.0}])
         self.assertEqual(orders.mapped('subscription_state')[:3], ['progress'] * 3)
         self.assertEqual(report.made_count, 2)
+        self.assertIn("not e-mailed", report.line_ids[0].message)
 
     def test_a_selection_is_renewed_at_the_prices_of_today_and_offered_by_mail(self):
         orders = self._create_orders(2)
@@ -228,6 +239,7 @@ class TestBulkDialogs(BulkCommon):
         renewal = orders[0].renewal_ids
         self.assertRecordValues(renewal, [{'state': 'sent', 'amount_untaxed': 36.0}])
         self.assertIn(self.partner, renewal.message_ids.partner_ids)
+        self.assertIn(f"e-mailed to {self.partner.email}", report.line_ids[0].message)
 
     def test_the_billing_day_moves_to_a_day_of_the_month(self):
         first = self._create_order(start_date='2026-01-15', confirm=True)

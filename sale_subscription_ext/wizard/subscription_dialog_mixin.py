@@ -162,7 +162,7 @@ class SubscriptionDialogMixin(models.AbstractModel):
         try:
             self._check_order(order)
         except UserError as error:
-            return str(error)
+            return order._get_text_below_name(str(error))
         return None
 
     def _prepare_preview(self):

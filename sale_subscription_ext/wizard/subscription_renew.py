@@ -77,11 +77,14 @@ class SubscriptionRenew(models.TransientModel):
         prices = self._get_new_prices(order)
         subtotals = lines.filtered(lambda line: line in prices)._get_subtotals_at(prices)
         amount = sum(subtotals.get(line, line.price_subtotal) for line in lines)
-        return self.env._(
+        text = self.env._(
             "from %(day)s on, %(old)s becomes %(new)s (%(plan)s)",
             day=format_date(self.env, order._get_takeover_date()), plan=order.plan_id.name,
             old=format_amount(self.env, order.recurring_total, order.currency_id),
             new=format_amount(self.env, amount, order.currency_id))
+        if self.is_emailed:
+            return self.env._("%(text)s, e-mailed to %(address)s", text=text, address=order.partner_id.email)
+        return self.env._("%(text)s, not e-mailed", text=text)
 
     # === TOOLING === #
 
