@@ -43,13 +43,18 @@ class SubscriptionLineAmendmentMixin(models.AbstractModel):
     successor_ids = fields.One2many(comodel_name='sale.order.line', inverse_name='parent_line_id', copy=False)
     # Twin of the terms, as they were on the subscription when the amendment last looked.
     base_terms = fields.Json(copy=False, readonly=True)
-    base_quantity = fields.Float(string="Now", digits='Product Unit', compute='_compute_base_quantity')
+    base_quantity = fields.Float(
+        string="Before", digits='Product Unit', compute='_compute_base_quantity',
+        help="The quantity on the subscription: today, or when the change was made if it took effect already.")
 
     # === COMPUTE METHODS === #
 
     def _compute_base_quantity(self):
         for line in self:
             line.base_quantity = (line.base_terms or {}).get('product_uom_qty', 0.0)
+            if line.base_terms and not line.order_id.applied_date:
+                parent = line.sudo()._get_amended_line()  # whoever may see the subscription
+                line.base_quantity = 0.0 if parent.end_date else parent.product_uom_qty
 
     # === BUSINESS METHODS - TERMS === #
 
@@ -300,14 +305,18 @@ class SubscriptionLineAmendmentMixin(models.AbstractModel):
             name for name in wished & moved
             if not self._is_same_term(wish[name], current[name]) and (name != 'product_uom_qty' or is_removal)
         }
-        if not is_removal and self._get_rebased_terms(current)['product_uom_qty'] < 0:
+        rebased = self._get_rebased_terms(current)
+        if not is_removal and rebased['product_uom_qty'] < 0:
             clashes.add('product_uom_qty')
         if not clashes:
             return ''
         return self.env._(
-            "%(product)s was changed in the meantime too: %(fields)s.",
+            "%(product)s was changed in the meantime too: %(fields)s. It was %(before)s, is %(now)s now, and this"
+            " change asks for %(wish)s.",
             product=parent.product_id.display_name,
             fields=', '.join(self._fields[name]._description_string(self.env) for name in sorted(clashes)),
+            **{key: self._format_terms(terms['product_uom_qty'], terms['price_unit'], terms['discount'])
+               for key, terms in (('before', self.base_terms), ('now', current), ('wish', rebased))},
         )
 
     # === BUSINESS METHODS - MRR === #

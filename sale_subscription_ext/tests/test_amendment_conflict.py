@@ -29,6 +29,8 @@ class TestSeveralAmendments(AmendmentCommon):
         quantity.action_confirm()
         self.assertEqual(order.mrr, 80.0)
         self.assertIn("Unit Price", clash.amendment_warning)
+        self.assertIn("It was 1 × $ 30.00, is 2 × $ 40.00 now, and this change asks for 2 × $ 50.00.",
+                      clash.amendment_warning.replace('\N{NO-BREAK SPACE}', ' '))
         with self.assertRaisesRegex(UserError, "changed in the meantime too: Unit Price"):
             clash.action_confirm()
         self.assertEqual(clash.state, 'draft')
@@ -42,6 +44,8 @@ class TestSeveralAmendments(AmendmentCommon):
         removal.action_confirm()
         with self.assertRaisesRegex(UserError, "isn't served any more"):
             change.action_confirm()
+        self.assertEqual(change.order_line.mapped('base_quantity'), [1.0, 0.0], "As the subscription is")
+        self.assertEqual(removal.order_line.mapped('base_quantity'), [1.0, 1.0], "As it was when that took effect")
         other.action_confirm()
         self.assertEqual(order.mrr, 60.0)
         self._assert_ledgers_hold(order)
