@@ -6,7 +6,7 @@ from odoo import api, fields, models
 from odoo.tools import format_date
 
 from .. import const
-from .subscription_first_invoice_mixin import FirstInvoice
+from .subscription_first_invoice_mixin import FirstInvoice, FollowingAmount
 
 
 class AmendmentPreview(NamedTuple):
@@ -118,7 +118,66 @@ class SubscriptionAmendmentPreviewMixin(models.AbstractModel):
             return super()._get_first_invoice()
         preview = self._get_amendment_preview()
         untaxed = self.currency_id.round(preview.total - preview.tax)
-        return FirstInvoice(preview.effective_date, untaxed, preview.tax, preview.total, following=())
+        return FirstInvoice(
+            preview.effective_date, untaxed, preview.tax, preview.total,
+            tuple(self.sudo()._get_amended_following(preview.effective_date)))
+
+    def _get_amended_following(self, day):
+        """Return what is billed each period from the change on, plan by plan, taxes included.
+
+        :param datetime.date day: the first day served as changed
+        :rtype: list[FollowingAmount]
+        """
+        self.ensure_one()
+        contract = self.subscription_id
+        changes = self.order_line._get_line_changes()
+        kept = contract.order_line._get_served_lines() - self.order_line.browse([
+            change.parent.id for change in changes if change.parent])
+        new = [change for change in changes if change.kind in ('change', 'swap', 'add')]
+        result = []
+        for plan in self._get_amended_totals(changes):
+            plan_changes = [change for change in new if change.line.plan_id == plan]
+            plan_lines = kept.filtered(lambda line, plan=plan: line.plan_id == plan)
+            lines = plan_lines.union(*(change.line for change in plan_changes))
+            starts = [
+                self._get_whole_period(line, max(line.next_period_start or day, day)) for line in plan_lines]
+            starts += [self._get_whole_period_of(change, day) for change in plan_changes]
+            start = min(starts, default=None)
+            if start and not (contract.end_date and start[0] > contract.end_date):
+                amount = self._get_forecast_totals([
+                    line._prepare_base_line_for_taxes_computation() for line in lines])['total_amount_currency']
+                result.append(FollowingAmount(
+                    plan, start[1] if lines[0]._is_billed_in_arrears() else start[0], amount, is_once=False))
+        return result
+
+    def _get_whole_period_of(self, change, day):
+        """Return the first whole period which is billed of a line as changed.
+
+        :param LineChange change: a line which goes on or starts
+        :param datetime.date day: the first day served as changed
+        :return: first day and day after the last
+        :rtype: tuple[datetime.date, datetime.date]
+        """
+        self.ensure_one()
+        line = change.line
+        if not change.is_start():
+            return self._get_whole_period(change.parent, max(change.parent.next_period_start or day, day))
+        anchor = self._get_anchor(change)
+        first_day = self._get_first_day_to_bill(change, day)
+        with line._as_if_served(day, first_day, anchor):
+            due = line._get_due_periods(max(day, self._subscription_today()))
+            return self._get_whole_period(line, due[-1].end if due else first_day)
+
+    def _get_whole_period(self, line, day):
+        """Return the first whole period of a line which begins on or after a day.
+
+        :rtype: tuple[datetime.date, datetime.date]
+        """
+        self.ensure_one()
+        period = line.plan_id._get_natural_period(line.anchor_date, day)
+        if period.start < day:
+            period = line.plan_id._get_natural_period(line.anchor_date, period.end)
+        return period.start, period.end
 
     def _get_new_base_lines(self, changes, day):
         """Return what the host computes the taxes of the first periods of new lines from.
@@ -193,8 +252,8 @@ class SubscriptionAmendmentPreviewMixin(models.AbstractModel):
         text = self._get_due_text(preview.effective_date, preview.total)
         if preview.effective_date > self._subscription_today() and self.amendment_timing == 'now':
             return self.env._(
-                "%(due)s (a change to less takes effect with the next period)", due=text)
-        return text
+                "%(due)s, incl. tax (a change to less takes effect with the next period)", due=text)
+        return self.env._("%(due)s, incl. tax", due=text)
 
     def _get_due_text(self, day, total):
         """Return in words when what a change costs is due, or is given back.
@@ -209,8 +268,8 @@ class SubscriptionAmendmentPreviewMixin(models.AbstractModel):
             return self.env._("Credited today") if is_credit else self.env._("Due today")
         date_text = format_date(self.env, day)
         if is_credit:
-            return self.env._("Credited on %(date)s", date=date_text)
-        return self.env._("Due on %(date)s", date=date_text)
+            return self.env._("Credited for this change on %(date)s", date=date_text)
+        return self.env._("Due for this change on %(date)s", date=date_text)
 
     def _get_first_invoice_label(self, invoice):
         """Override to say of a change whether it is due or given back."""

@@ -88,6 +88,37 @@ class TestAgreedChanges(DocumentCommon):
             "from 03/01/2026 on: $ 90.00 every month, excl. tax"])
         self._assert_forecast_comes_true(order, '2026-02-01', '2026-03-01', '2026-04-01')
 
+    def test_what_a_change_says_to_follow_is_billed_so(self):
+        tax = self.env['account.tax'].create({'name': "10%", 'amount': 10.0})
+        taxed = {'tax_ids': [Command.set(tax.ids)]}
+        cases = {
+            'at once': ({0: {'product_uom_qty': 2}}, {}, '2026-02-01'),
+            'next period': ({0: {'product_uom_qty': 2}}, {'amendment_timing': 'next_period'}, '2026-02-01'),
+            'later': ({0: {'product_uom_qty': 2}}, {'amendment_timing': 'date', 'effective_date': '2026-02-15'},
+                      '2026-03-01'),
+            'another product': ({0: {'product_id': self.support.id, **taxed}}, {}, '2026-02-01'),
+            'another plan': ({0: {'plan_id': self.yearly.id, 'price_unit': 300.0}}, {'plan_id': self.yearly.id},
+                             '2027-01-01'),
+        }
+        for name, (values, order_values, day) in cases.items():
+            with self.subTest(name):
+                order = self._create_billed({'product_id': self.service.id, **taxed})
+                amendment = self._amend(order, values, **order_values)
+                [following] = amendment._get_first_invoice().following
+                self.assertEqual(str(following.date), day)
+                amendment.action_confirm()
+                coming = {invoice['date']: invoice['amount_total'] for invoice in order.get_subscription_forecast(4)}
+                self.assertEqual(coming[following.date], following.amount)
+
+    def test_what_follows_a_change_in_arrears_is_a_whole_period(self):
+        self.monthly.bill_in = 'arrears'
+        order = self._create_order(start_date='2026-01-01', confirm=True)
+        amendment = self._amend(order, {0: {'product_uom_qty': 2}})
+        [following] = amendment._get_first_invoice().following
+        amendment.action_confirm()
+        coming = {invoice['date']: invoice['amount_total'] for invoice in order.get_subscription_forecast(3)}
+        self.assertEqual((following.date, coming[following.date]), (date(2026, 3, 1), following.amount))
+
     def test_a_change_which_cannot_be_made_any_more_is_left_out(self):
         order = self._create_billed()
         self._confirm_later(order, {0: {'price_unit': 50.0}})

@@ -1,4 +1,7 @@
+from lxml import html
+
 from odoo.exceptions import AccessError
+from odoo.fields import Command
 from odoo.tests import HttpCase, freeze_time, new_test_user, tagged
 
 from odoo.addons.sale_subscription_ext.tests.test_amendment import AmendmentCommon
@@ -27,6 +30,22 @@ class TestAmendmentPortal(AmendmentCommon, HttpCase):
         self.assertIn("229.03", document)
         self.assertIn("until now 1 ", document)
         self.assertNotIn("What changes", self._open(order).text)
+
+    def test_the_customer_signs_what_is_due_for_a_later_change_and_what_follows(self):
+        tax = self.env['account.tax'].create({'name': "10%", 'amount': 10.0})
+        order = self._create_billed(
+            {'product_id': self.service.id, 'product_uom_qty': 3, 'tax_ids': [Command.set(tax.ids)]})
+        amendment = self._amend(
+            order, {0: {'product_uom_qty': 2}}, require_signature=True, require_payment=False)
+        amendment.action_quotation_sent()
+        page = html.fromstring(self._open(amendment).content)
+        [dialog] = page.xpath("//div[@name='subscription_signed']")
+        self.assertEqual([' '.join(item.text_content().split()) for item in dialog.xpath('.//li')], [
+            f"Change {amendment.name} of {order.name} from 02/01/2026 on",
+            "Due for this change on 02/01/2026: $ 0.00, incl. tax", "then $ 66.00 every month from 02/01/2026"])
+        self.assertNotIn("quote.", page.xpath("//main[@id='sign-dialog']")[0].text_content())
+        rows = ' '.join(page.xpath("//table[@name='subscription_amendment_preview']")[0].text_content().split())
+        self.assertRegex(rows, r"Due for this change on 02/01/2026, incl\. tax .* \$ 0\.00")
 
     def test_the_customer_sees_only_what_is_served(self):
         self.monthly.downgrade_policy = 'credit'

@@ -114,7 +114,7 @@ class TestPaymentLife(SubscriptionPaymentCommon):
 
     def test_a_change_of_a_later_day_asks_for_no_payment_yet(self):
         amendment = self._change(self._create_running(), 3, amendment_timing='date', effective_date='2026-06-20')
-        self.assertEqual(amendment.first_invoice_label, "Due on 06/20/2026")
+        self.assertEqual(amendment.first_invoice_label, "Due for this change on 06/20/2026")
         self.assertEqual(amendment._get_payable_amount(), 0.0)
         self.assertTrue(amendment._can_be_accepted_for_free())
 
