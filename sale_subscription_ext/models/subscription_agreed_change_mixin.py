@@ -161,11 +161,14 @@ class SubscriptionAgreedChangeMixin(models.AbstractModel):
         if not self.paused_from:
             return ''
         start = format_date(self.env, self.paused_from)
-        if not self.paused_until:
-            return self.env._("from %(start)s on, until it is resumed", start=start)
-        return self.env._(
-            "%(start)s – %(end)s",
-            start=start, end=format_date(self.env, self.paused_until - timedelta(days=1)))
+        if self.paused_until:
+            end = format_date(self.env, self.paused_until - timedelta(days=1))
+            text = self.env._("%(start)s – %(end)s", start=start, end=end)
+        else:
+            text = self.env._("from %(start)s on, until it is resumed", start=start)
+        if self.plan_id.sudo().pause_policy == 'credit':
+            return self.env._("%(dates)s; what is paid for these days is given back", dates=text)
+        return text
 
     def _get_next_invoice_text(self):
         """Return when a contract is billed next, and what that is with what is agreed until then.

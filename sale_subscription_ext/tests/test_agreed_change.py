@@ -136,6 +136,8 @@ class TestAgreedChanges(DocumentCommon):
         later._pause_subscriptions(date(2026, 2, 15))
         facts = self._get_facts(later)
         self.assertEqual(facts['Pause'], "from 02/15/2026 on, until it is resumed")
+        self.monthly.pause_policy = 'credit'
+        self.assertIn("what is paid for these days is given back", self._get_facts(later)['Pause'])
         self.assertEqual(facts['Next Invoice'], "02/01/2026: $\N{NO-BREAK SPACE}15.00, incl. tax")
 
     def test_a_change_after_a_pause_waits_for_its_end(self):

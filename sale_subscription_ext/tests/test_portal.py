@@ -38,7 +38,9 @@ class TestPortal(SaleSubscriptionCommon, HttpCase):
         self.assertIn("from 02/01/2026 on: $ 90.00 every month, excl. tax", text)
         self.assertIn("02/01/2026: $ 90.00, incl. tax", text)
         order._pause_subscriptions(date(2026, 2, 1), date(2026, 3, 1))
-        self.assertIn("when the subscription goes on, from 03/01/2026 on", self._open(order).text)
+        page = self._open(order).text
+        self.assertIn("02/01/2026 – 02/28/2026", page)
+        self.assertIn("when the subscription goes on, from 03/01/2026 on", page)
 
     def test_a_quotation_shows_its_plan_and_no_next_invoice(self):
         order = self._create_order()
