@@ -44,7 +44,7 @@ class SubscriptionLineAmendmentMixin(models.AbstractModel):
     # Twin of the terms, as they were on the subscription when the amendment last looked.
     base_terms = fields.Json(copy=False, readonly=True)
     base_quantity = fields.Float(
-        string="Before", digits='Product Unit', compute='_compute_base_quantity',
+        string="Quantity Before", digits='Product Unit', compute='_compute_base_quantity',
         help="The quantity on the subscription: today, or when the change was made if it took effect already.")
 
     # === COMPUTE METHODS === #
