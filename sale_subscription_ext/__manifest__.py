@@ -27,6 +27,7 @@
         'data/subscription_bulk_action_data.xml',
         # Wizard views, before the views whose buttons open them.
         'wizard/subscription_dialog_templates.xml',
+        'wizard/subscription_amendment_dialog_views.xml',
         'wizard/subscription_bulk_change_views.xml',
         'wizard/subscription_change_day_views.xml',
         'wizard/subscription_close_views.xml',

@@ -17,6 +17,47 @@ class SubscriptionAmendmentApplyMixin(models.AbstractModel):
     _name = 'subscription.amendment.apply.mixin'
     _description = "Applying Subscription Amendments"
 
+    # === ACTION METHODS === #
+
+    def action_open_apply_dialog(self):
+        """Show what applying an amendment today costs, or gives back, before anybody does it.
+
+        :return: a window action
+        :rtype: dict
+        :raise UserError: when it can't be applied today
+        """
+        self.ensure_one()
+        self._check_applicable()
+        self._check_amendment_conflicts(self._get_earliest_day())
+        dialog = self.env['subscription.amendment.dialog'].create({
+            'order_id': self.id, 'amount_total': self._get_amendment_preview(self._get_earliest_day()).total})
+        return dialog._get_records_action(name=self.env._("Apply %(name)s Now", name=self.name), target='new')
+
+    def action_apply_amendment(self):
+        """Apply amendments today, without waiting for the customer, the next period or the agreed date.
+
+        :raise UserError: when one conflicts with what was changed in the meantime, or was applied already
+        """
+        self._check_applicable()
+        for order in self:
+            order.write({'amendment_timing': 'date', 'effective_date': order._subscription_today()})
+        waiting = self.filtered(lambda order: order.state == 'sale')
+        waiting._check_amendment_conflicts()
+        waiting._confirm_amendments()
+        (self - waiting).action_confirm()
+
+    def _check_applicable(self):
+        """Refuse to apply what isn't an amendment, was applied or cancelled.
+
+        :raise UserError: naming the orders
+        """
+        self.check_access('write')
+        if wrong := self.filtered(lambda order: (
+                not order.amendment_type or order.applied_date or order.state == 'cancel')):
+            raise UserError(self.env._(
+                "%(names)s: only amendments which weren't applied yet can be applied.",
+                names=', '.join(wrong.mapped('name'))))
+
     # === BUSINESS METHODS - CONFIRMATION === #
 
     def _confirm_amendments(self):

@@ -89,24 +89,6 @@ class SubscriptionAmendmentMixin(models.AbstractModel):
             return self._get_dialog('sale_subscription_ext.subscription_bulk_change_action', self.env._("changed"))
         return self._open_new_amendment('change')
 
-    def action_apply_amendment(self):
-        """Apply amendments today, without waiting for the customer, the next period or the agreed date.
-
-        :raise UserError: when one conflicts with what was changed in the meantime, or was applied already
-        """
-        self.check_access('write')
-        if wrong := self.filtered(lambda order: (
-                not order.amendment_type or order.applied_date or order.state == 'cancel')):
-            raise UserError(self.env._(
-                "%(names)s: only amendments which weren't applied yet can be applied.",
-                names=', '.join(wrong.mapped('name'))))
-        for order in self:
-            order.write({'amendment_timing': 'date', 'effective_date': order._subscription_today()})
-        waiting = self.filtered(lambda order: order.state == 'sale')
-        waiting._check_amendment_conflicts()
-        waiting._confirm_amendments()
-        (self - waiting).action_confirm()
-
     @api.readonly
     def action_view_amendments(self):
         """Open the amendments of the subscription.
@@ -226,9 +208,10 @@ class SubscriptionAmendmentMixin(models.AbstractModel):
                 "This change didn't take effect before %(name)s stopped. It does on %(day)s, when that goes on.",
                 name=self.name, day=format_date(self.env, day)))
 
-    def _get_amendment_conflicts(self):
+    def _get_amendment_conflicts(self, day=None):
         """Return why an amendment can't be confirmed.
 
+        :param datetime.date day: on which it would take effect, as agreed if not given
         :return: sentences which say what to do
         :rtype: list[str]
         """
@@ -251,17 +234,18 @@ class SubscriptionAmendmentMixin(models.AbstractModel):
             return [self.env._(
                 "Nothing would be left of subscription %(name)s. Close it instead, with the button Close.",
                 name=contract.name)]
-        return self._get_date_conflicts(contract)
+        # What is confirmed keeps its date, also when that has come.
+        agreed_day = self.effective_date if self.state == 'sale' else self._get_effective_day()
+        return self._get_date_conflicts(contract, day or agreed_day)
 
-    def _get_date_conflicts(self, contract):
+    def _get_date_conflicts(self, contract, day):
         """Return what is wrong with the date of an amendment.
 
         :param sale.order contract: the running contract
+        :param datetime.date day: on which it would take effect
         :rtype: list[str]
         """
         self.ensure_one()
-        # What is confirmed keeps its date, also when that has come.
-        day = self.effective_date if self.state == 'sale' else self._get_effective_day()
         if contract.end_date and day > contract.end_date:
             return [self.env._(
                 "%(name)s ends on %(end)s, before the change would take effect. Choose an earlier date.",
@@ -274,13 +258,14 @@ class SubscriptionAmendmentMixin(models.AbstractModel):
                 name=contract.name, renewal=waiting[0].name, day=format_date(self.env, waiting[0].start_date))]
         return []
 
-    def _check_amendment_conflicts(self):
+    def _check_amendment_conflicts(self, day=None):
         """Refuse amendments which conflict with what was changed in the meantime.
 
+        :param datetime.date day: on which they would take effect, as agreed if not given
         :raise UserError: saying what to do
         """
         for order in self:
-            if conflicts := order._get_amendment_conflicts():
+            if conflicts := order._get_amendment_conflicts(day):
                 raise UserError('\n'.join(conflicts))
 
     # === BUSINESS METHODS - DATES === #
@@ -310,8 +295,7 @@ class SubscriptionAmendmentMixin(models.AbstractModel):
         :rtype: datetime.date
         """
         self.ensure_one()
-        contract = self.subscription_id.sudo()
-        earliest = max(contract._subscription_today(), contract.start_date)
+        contract, earliest = self.subscription_id.sudo(), self._get_earliest_day()
         if self.amendment_timing == 'date':
             return max(self.effective_date or earliest, earliest)
         is_waiting = self.amendment_timing == 'next_period' or (
@@ -320,6 +304,15 @@ class SubscriptionAmendmentMixin(models.AbstractModel):
             return earliest
         changes = self.order_line.sudo()._get_line_changes()
         return contract._get_next_period_start(sum((change.parent for change in changes), self.order_line.browse()))
+
+    def _get_earliest_day(self):
+        """Return the first day from which on an amendment can change its contract: today, or the start of that.
+
+        :rtype: datetime.date
+        """
+        self.ensure_one()
+        contract = self.subscription_id.sudo()
+        return max(contract._subscription_today(), contract.start_date)
 
     def _get_service_start(self):
         """Override to let the lines of an amendment be counted from the start of its contract."""

@@ -23,6 +23,8 @@ class AmendmentPreview(NamedTuple):
     # {plan: untaxed amount each period}, the order's plan first
     recurring: dict
     mrr_change: float
+    # As `recurring`, until then.
+    recurring_before: dict
 
 
 class SubscriptionAmendmentPreviewMixin(models.AbstractModel):
@@ -80,15 +82,16 @@ class SubscriptionAmendmentPreviewMixin(models.AbstractModel):
             self.amendment_type and not self.applied_date and self.state != 'cancel'
             and self.subscription_id.sudo().subscription_state in const.RUNNING_STATES)
 
-    def _get_amendment_preview(self):
+    def _get_amendment_preview(self, day=None):
         """Return what an amendment costs if it were confirmed now, from the very rows which it would write.
 
+        :param datetime.date day: on which it would take effect, as agreed if not given
         :rtype: AmendmentPreview
         """
         self.ensure_one()
         # Who looks may be the customer, who sees the amendment only.
         order = self.sudo()
-        day = order.effective_date if order.state == 'sale' else order._get_effective_day()
+        day = day or (order.effective_date if order.state == 'sale' else order._get_effective_day())
         changes = order.order_line._get_line_changes()
         parts = {
             'credit': [], 'charge': [], 'once': [
@@ -109,6 +112,7 @@ class SubscriptionAmendmentPreviewMixin(models.AbstractModel):
         return AmendmentPreview(
             day, untaxed['credit'], untaxed['charge'], untaxed['once'], tax, total,
             order._get_amended_totals(changes), order._get_mrr_difference(),
+            order.subscription_id._get_recurring_totals(),
         )
 
     def _get_first_invoice(self):
@@ -250,7 +254,7 @@ class SubscriptionAmendmentPreviewMixin(models.AbstractModel):
         """
         self.ensure_one()
         text = self._get_due_text(preview.effective_date, preview.total)
-        if preview.effective_date > self._subscription_today() and self.amendment_timing == 'now':
+        if preview.effective_date > self._get_earliest_day() and self.amendment_timing == 'now':
             return self.env._(
                 "%(due)s, incl. tax (a change to less takes effect with the next period)", due=text)
         return self.env._("%(due)s, incl. tax", due=text)

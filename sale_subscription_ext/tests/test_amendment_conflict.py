@@ -1,6 +1,7 @@
 from datetime import date
 
 from odoo.exceptions import UserError, ValidationError
+from odoo.fields import Command
 from odoo.tests import freeze_time
 
 from odoo.addons.sale_subscription_ext.tests.test_amendment import AmendmentCommon
@@ -154,6 +155,68 @@ class TestSeveralAmendments(AmendmentCommon):
         self._amend(order, {0: {'product_uom_qty': 2}}).action_apply_amendment()
         self.assertEqual(order.mrr, 60.0)
         self._assert_ledgers_hold(order)
+
+    def _open_apply_dialog(self, amendment):
+        action = amendment.action_open_apply_dialog()
+        self.assertEqual(action['target'], 'new')
+        return self.env[action['res_model']].browse(action['res_id'])
+
+    def test_staff_see_what_applying_today_costs_before_they_do_it(self):
+        tax = self.env['account.tax'].create({'name': "19%", 'amount': 19.0})
+        taxed = {'tax_ids': [Command.set(tax.ids)]}
+        order = self._create_billed({'product_id': self.service.id, 'product_uom_qty': 3, **taxed}, self.support)
+        less = {0: {'product_uom_qty': 1, 'price_unit': 33.33}}
+        more = {0: {'product_uom_qty': 4}, 1: {'product_uom_qty': 2}}
+        for is_confirmed, values, added in (
+                (True, less, ()), (False, more, [{'product_id': self.installation.id, **taxed}])):
+            amendment = self._amend(
+                order, values, added, amendment_timing='date', effective_date='2026-02-10')
+            if is_confirmed:
+                amendment.action_confirm()
+            dialog = self._open_apply_dialog(amendment)
+            shown = amendment._get_amendment_preview(date(2026, 1, 17))
+            self.assertNotEqual(shown.total, amendment.amendment_total, "The form shows what is due on the agreed date")
+            for amount in (shown.credit, shown.charge, shown.tax, shown.total, *shown.recurring.values()):
+                self.assertIn(f"{abs(amount):.2f}", dialog.preview)
+            dialog.action_apply()
+            self.assertEqual((amendment.state, amendment.applied_date), ('sale', date(2026, 1, 17)))
+            invoice = amendment.amendment_invoice_id
+            self.assertEqual(invoice.amount_total_signed, shown.total)
+            self.assertEqual(invoice.amount_tax_signed, shown.tax)
+            self.assertEqual(shown.recurring, {self.monthly: order.recurring_total})
+
+    def test_what_costs_something_else_than_the_dialog_shows_is_not_applied(self):
+        order = self._create_billed()
+        amendment = self._amend(order, {0: {'product_uom_qty': 2}}, amendment_timing='date',
+                                effective_date='2026-02-01')
+        dialog = self._open_apply_dialog(amendment)
+        amendment.order_line.product_uom_qty = 3
+        with self.assertRaisesRegex(UserError, "isn't what was shown here any more"), self.env.cr.savepoint():
+            dialog.action_apply()
+        self.assertEqual((amendment.state, order.mrr), ('draft', 30.0))
+        self._open_apply_dialog(amendment).action_apply()
+        self.assertEqual(order.mrr, 90.0)
+
+    def test_the_dialog_says_when_the_next_billing_takes_the_change_along(self):
+        order = self._create_billed()
+        amendment = self._amend(order, {0: {'product_uom_qty': 2}})
+        self.assertFalse(self._open_apply_dialog(amendment).is_billed_later)
+        with freeze_time('2026-02-03'):
+            dialog = self._open_apply_dialog(amendment)
+            self.assertTrue(dialog.is_billed_later)
+            dialog.action_apply()
+            self.assertFalse(amendment.amendment_invoice_id)
+
+    def test_a_change_agreed_for_a_day_after_the_end_can_be_applied_today(self):
+        order = self._create_billed()
+        amendment = self._amend(
+            order, {0: {'product_uom_qty': 2}}, amendment_timing='date', effective_date='2026-03-01')
+        order.end_date = date(2026, 2, 15)
+        self.assertIn("Choose an earlier date", amendment.amendment_warning)
+        self._open_apply_dialog(amendment).action_apply()
+        self.assertEqual(order.mrr, 60.0)
+        with self.assertRaisesRegex(UserError, "weren't applied yet"):
+            amendment.action_open_apply_dialog()
 
     def test_an_applied_change_cannot_be_cancelled_a_waiting_one_can(self):
         order = self._create_billed({'product_id': self.service.id, 'product_uom_qty': 3})

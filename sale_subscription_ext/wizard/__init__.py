@@ -2,6 +2,7 @@ from . import subscription_dialog_mixin
 from . import account_move_reversal
 from . import sale_advance_payment_inv
 from . import sale_order_discount
+from . import subscription_amendment_dialog
 from . import subscription_bulk_change
 from . import subscription_change_day
 from . import subscription_close

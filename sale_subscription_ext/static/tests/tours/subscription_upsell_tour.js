@@ -41,11 +41,15 @@ registry.category("web_tour.tours").add("sale_subscription_ext_upsell_tour", {
         },
         {
             content: "Apply it at once",
-            trigger: ".o_statusbar_buttons button[name=action_apply_amendment]",
+            trigger: ".o_statusbar_buttons button[name=action_open_apply_dialog]",
             run: "click",
         },
         {
-            trigger: ".modal footer .btn-primary",
+            content: "The dialog says what that costs",
+            trigger: ".modal tr[name=amendment_total]:contains(229.03)",
+        },
+        {
+            trigger: ".modal footer button[name=action_apply]",
             run: "click",
         },
         {
