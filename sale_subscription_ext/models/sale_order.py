@@ -115,7 +115,6 @@ class SaleOrder(models.Model):
     determined_fiscal_position_id = fields.Many2one(
         comodel_name='account.fiscal.position', copy=False,
         help="What was last determined: while the fiscal position equals it, it is determined again at each billing.")
-    subscription_warning = fields.Text(compute='_compute_subscription_warning')
 
     # === COMPUTE METHODS === #
 
@@ -178,11 +177,6 @@ class SaleOrder(models.Model):
             order.mrr = sum(order.order_line.mapped('mrr'))
             order.arr = 12 * order.mrr
 
-    @api.depends('order_line.pricelist_item_id', 'order_line.plan_id', 'order_line.is_recurring', 'plan_id', 'state')
-    def _compute_subscription_warning(self):
-        for order in self:
-            order.subscription_warning = order._get_subscription_warning() if order.state in ('draft', 'sent') else ''
-
     # === ONCHANGE METHODS === #
 
     @api.onchange('sale_order_template_id')
@@ -238,8 +232,13 @@ class SaleOrder(models.Model):
         """Override of `sale` to refuse recurring products without a plan, and changes which can't be made."""
         message = super()._confirmation_error_message() or self._get_missing_plan_message()
         if not message and self.amendment_type:
-            message = '\n'.join(self._get_amendment_conflicts())
+            message = '\n'.join(self._get_amendment_conflicts()) or self._get_missing_change_message()
         return message
+
+    def action_quotation_send(self):
+        """Override of `sale` to refuse to send changes which change nothing."""
+        self._check_missing_changes()
+        return super().action_quotation_send()
 
     def _action_confirm(self):
         """Override of `sale` to turn orders with recurring lines into running contracts, and to apply amendments.

@@ -29,6 +29,7 @@ class SubscriptionAmendmentApplyMixin(models.AbstractModel):
         self.ensure_one()
         self._check_applicable()
         self._check_amendment_conflicts(self._get_earliest_day())
+        self._check_missing_changes()
         dialog = self.env['subscription.amendment.dialog'].create({
             'order_id': self.id, 'amount_total': self._get_amendment_preview(self._get_earliest_day()).total})
         return dialog._get_records_action(name=self.env._("Apply %(name)s Now", name=self.name), target='new')
@@ -59,6 +60,30 @@ class SubscriptionAmendmentApplyMixin(models.AbstractModel):
                 names=', '.join(wrong.mapped('name'))))
 
     # === BUSINESS METHODS - CONFIRMATION === #
+
+    def _get_missing_change_message(self):
+        """Return that an amendment changes nothing, where that is so: not when it takes effect, but what is served.
+
+        :return: a sentence which says what to do, or nothing
+        :rtype: str|bool
+        """
+        self.ensure_one()
+        order = self.sudo()  # who confirms may be the customer, who sees the amendment only
+        if order.plan_id != order.subscription_id.plan_id or order.order_line._get_line_changes():
+            return False
+        return self.env._(
+            "%(name)s changes nothing on subscription %(contract)s. Change a product, a quantity, a price or the plan,"
+            " or add something, before it is sent or confirmed.",
+            name=self.name, contract=order.subscription_id.name)
+
+    def _check_missing_changes(self):
+        """Refuse amendments which aren't confirmed yet and change nothing.
+
+        :raise UserError: saying what to do
+        """
+        for order in self.filtered(lambda order: order.amendment_type and order.state in ('draft', 'sent')):
+            if message := order._get_missing_change_message():
+                raise UserError(message)
 
     def _confirm_amendments(self):
         """Apply confirmed amendments, or let them wait for their date.

@@ -1,4 +1,4 @@
-from odoo import api, models
+from odoo import api, fields, models
 from odoo.fields import Command
 
 
@@ -7,6 +7,15 @@ class SubscriptionQuotationMixin(models.AbstractModel):
 
     _name = 'subscription.quotation.mixin'
     _description = "Subscription Quotation"
+
+    subscription_warning = fields.Text(compute='_compute_subscription_warning')
+
+    # === COMPUTE METHODS === #
+
+    @api.depends('order_line.pricelist_item_id', 'order_line.plan_id', 'order_line.is_recurring', 'plan_id', 'state')
+    def _compute_subscription_warning(self):
+        for order in self:
+            order.subscription_warning = order._get_subscription_warning() if order.state in ('draft', 'sent') else ''
 
     # === BUSINESS METHODS === #
 

@@ -272,3 +272,59 @@ class TestSeveralAmendments(AmendmentCommon):
             self.assertEqual(self._bill('2027-01-01', order).amount_untaxed, 30.0)
         self.assertFalse(order.invoice_ids.filtered(lambda move: move.move_type == 'out_refund'))
         self._assert_ledgers_hold(order)
+
+    def test_a_change_which_changes_nothing_is_neither_sent_nor_confirmed(self):
+        order = self._create_billed(
+            self.service, {'display_type': 'line_section', 'name': "Options", 'is_optional': True},
+            {'product_id': self.support.id, 'product_uom_qty': 0})
+        amendment = self._amend(
+            order, amendment_timing='date', effective_date='2026-02-10', client_order_ref="PO 7",
+            added=[{'display_type': 'line_note', 'name': "Thank you"}, {
+                'product_id': self.installation.id, 'product_uom_qty': 0}])
+        self.assertFalse(amendment.amendment_warning, "Nobody is warned of what isn't done yet")
+        for refused in (amendment.action_confirm, amendment.action_quotation_send, amendment._validate_order,
+                        amendment.action_open_apply_dialog, amendment.action_apply_amendment):
+            with self.subTest(refused=refused.__name__), self.env.cr.savepoint(), \
+                    self.assertRaisesRegex(UserError, f"changes nothing on subscription {order.name}"):
+                refused()
+            self.assertRecordValues(amendment, [{'state': 'draft', 'applied_date': False}])
+        self.assertEqual(len(order.invoice_ids), 1)
+        self.assertFalse(self._get_events(order)[1:])
+
+    def test_whatever_changes_what_is_served_is_a_change(self):
+        self.env.user.group_ids += self.env.ref('sale.group_discount_per_so_line')
+        self.env.user.group_ids += self.env.ref('analytic.group_analytic_accounting')
+        account = self.env['account.analytic.account'].create({
+            'name': "Project", 'plan_id': self.env['account.analytic.plan'].create({'name': "Plan"}).id})
+        tax = self.env['account.tax'].create({'name': "19%", 'amount': 19.0})
+        order = self._create_billed(
+            {'product_id': self.service.id, 'plan_id': self.quarterly.id},
+            {'display_type': 'line_section', 'name': "Options", 'is_optional': True},
+            {'product_id': self.support.id, 'product_uom_qty': 0})
+        changes = {
+            'price': {'values': {0: {'price_unit': 31.0}}},
+            'discount': {'values': {0: {'discount': 5.0}}},
+            'description': {'values': {0: {'name': "Better hosting"}}},
+            'analytic distribution': {'values': {0: {'analytic_distribution': {str(account.id): 100}}}},
+            'taxes': {'values': {0: {'tax_ids': [Command.set(tax.ids)]}}},
+            'option': {'values': {2: {'product_uom_qty': 1}}},
+            'added product': {'added': [{'product_id': self.support.id}]},
+            'one-time product': {'added': [{'product_id': self.installation.id}]},
+            'plan': {'values': {}, 'plan_id': self.yearly.id},
+        }
+        for name, change in changes.items():
+            with self.subTest(change=name):
+                amendment = self._amend(order, **change)
+                self.assertTrue(amendment.action_quotation_send())
+                amendment.action_confirm()
+                self.assertEqual(amendment.state, 'sale')
+
+    def test_what_was_confirmed_and_is_true_already_is_applied_quietly(self):
+        order = self._create_billed()
+        waiting = self._amend(order, {0: {'price_unit': 40.0}}, amendment_timing='next_period')
+        waiting.action_confirm()
+        order.order_line.price_unit = 40.0
+        with freeze_time('2026-02-01 10:00:00'):
+            self._run_cron('ir_cron_run_lifecycle')
+        self.assertEqual(waiting.applied_date, date(2026, 2, 1))
+        self.assertFalse(waiting.activity_ids)

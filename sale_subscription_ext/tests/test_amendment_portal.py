@@ -2,7 +2,8 @@ from lxml import html
 
 from odoo.exceptions import AccessError
 from odoo.fields import Command
-from odoo.tests import HttpCase, freeze_time, new_test_user, tagged
+from odoo.tests import HttpCase, JsonRpcException, freeze_time, new_test_user, tagged
+from odoo.tools import mute_logger
 
 from odoo.addons.sale_subscription_ext.tests.test_amendment import AmendmentCommon
 from odoo.addons.sale_subscription_ext.tests.test_portal import PIXEL
@@ -67,6 +68,16 @@ class TestAmendmentPortal(AmendmentCommon, HttpCase):
         self.assertEqual(order.mrr, 90.0)
         self.assertEqual(self._get_invoice(order).amount_total, 29.03)
         self._assert_ledgers_hold(order)
+
+    def test_a_change_which_changes_nothing_cannot_be_signed(self):
+        order = self._create_billed()
+        amendment = self._amend(order, require_signature=True, require_payment=False, state='sent')
+        with self.assertRaisesRegex(JsonRpcException, "UserError"), mute_logger('odoo.http'):
+            self.make_jsonrpc_request(f'/my/orders/{amendment.id}/accept', {
+                'access_token': amendment._portal_ensure_token(), 'name': "Joel Lumber", 'signature': PIXEL,
+            })
+        self.env.invalidate_all()
+        self.assertRecordValues(amendment, [{'state': 'sent', 'signed_by': False, 'signature': False}])
 
     def test_salespeople_change_their_own_subscriptions_without_any_right_in_accounting(self):
         seller = new_test_user(self.env, 'seller', groups='sales_team.group_sale_salesman')
