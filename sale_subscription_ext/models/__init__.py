@@ -66,6 +66,7 @@ from . import subscription_amendment_line_mixin
 from . import subscription_amendment_mixin
 from . import subscription_amendment_apply_mixin
 from . import subscription_amendment_preview_mixin
+from . import subscription_amendment_story_mixin
 from . import subscription_move_batch_mixin
 from . import subscription_move_line_batch_mixin
 from . import subscription_move_post_mixin

@@ -16,6 +16,7 @@ class SaleOrder(models.Model):
         'subscription.amendment.mixin',
         'subscription.amendment.apply.mixin',
         'subscription.amendment.preview.mixin',
+        'subscription.amendment.story.mixin',
         'subscription.batch.mixin',
         'subscription.consolidation.mixin',
         'subscription.order.dunning.mixin',

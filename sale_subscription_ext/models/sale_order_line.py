@@ -16,6 +16,7 @@ class SaleOrderLine(models.Model):
         'subscription.change.mixin',
         'subscription.line.amendment.mixin',
         'subscription.line.amendment.preview.mixin',
+        'subscription.line.amendment.story.mixin',
         'subscription.setup.mixin',
         'subscription.line.renewal.mixin',
         'subscription.line.renewal.quotation.mixin',

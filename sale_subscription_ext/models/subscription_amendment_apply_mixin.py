@@ -4,7 +4,6 @@ from datetime import timedelta
 from odoo import models
 from odoo.exceptions import LockError, UserError
 from odoo.fields import Domain
-from odoo.tools import format_date
 
 from .subscription_invoicing_mixin import SubscriptionParked
 
@@ -12,7 +11,7 @@ _logger = logging.getLogger(__name__)
 
 
 class SubscriptionAmendmentApplyMixin(models.AbstractModel):
-    """What a confirmed amendment does to its contract: lines, ledger rows, invoice, movements, story."""
+    """What a confirmed amendment does to its contract: lines, ledger rows, invoice, movements."""
 
     _name = 'subscription.amendment.apply.mixin'
     _description = "Applying Subscription Amendments"
@@ -97,10 +96,7 @@ class SubscriptionAmendmentApplyMixin(models.AbstractModel):
             if order.effective_date <= order._subscription_today():
                 order._apply_amendment()
                 continue
-            day = format_date(self.env, order.effective_date)
-            order._message_log(body=self.env._("The change takes effect on %(date)s.", date=day))
-            order.subscription_id.sudo()._message_log(body=self.env._(
-                "Change %(name)s was confirmed and takes effect on %(date)s.", name=order.name, date=day))
+            order._log_scheduled()
 
     def _lock_contract(self):
         """Lock the contract of an amendment, after checking the right on it.
@@ -203,6 +199,7 @@ class SubscriptionAmendmentApplyMixin(models.AbstractModel):
             sale_subscription_ext_starting=True, sale_subscription_ext_no_setup=True, sale_no_log_for_new_lines=True)
         contract, day = amendment.subscription_id, self.effective_date
         changes = amendment.order_line._get_line_changes()
+        texts = amendment._get_change_texts(changes)
         is_waiting_for_billing = contract._is_waiting_for_billing()
         parents = contract.order_line.browse([change.parent.id for change in changes if change.parent])
         # What was served until now and isn't billed yet stays at the old terms.
@@ -218,7 +215,7 @@ class SubscriptionAmendmentApplyMixin(models.AbstractModel):
         if is_invoiced and not is_waiting_for_billing:
             moves = amendment._invoice_amendment(rows, new_lines)
             amendment.amendment_invoice_id = moves[:1]
-        amendment._log_applied(movements, moves)
+        amendment._log_applied(texts, movements, moves)
         # The others see the contract as it is now.
         contract._update_open_quotations()
         return moves
@@ -336,24 +333,6 @@ class SubscriptionAmendmentApplyMixin(models.AbstractModel):
             raise UserError(str(error)) from error  # the web client knows the host's exceptions only
         rows = rows.union(*due.get(contract, {}).values())
         return contract._invoice_change_rows(rows)
-
-    def _log_applied(self, movements, moves):
-        """Tell in the chatters of amendment and contract what was changed.
-
-        :param subscription.event movements: what it moves
-        :param account.move moves: the invoice or credit note
-        """
-        self.ensure_one()
-        mrr = sum(movements.mapped('mrr_change_order'))
-        body = self.env._(
-            "%(name)s takes effect on %(date)s. MRR: %(change)s.",
-            name=self.name, date=format_date(self.env, self.effective_date),
-            change=f"{'+' if mrr > 0 else ''}{self.currency_id.format(mrr)}",
-        )
-        if moves:
-            body += ' ' + self.env._("Billed by %(invoices)s.", invoices=', '.join(moves.mapped('display_name')))
-        (self | self.subscription_id)._message_log_batch(bodies=dict.fromkeys(
-            (self | self.subscription_id).ids, body))
 
     # === BUSINESS METHODS - CANCEL === #
 

@@ -2,7 +2,8 @@ from datetime import timedelta
 
 from odoo import models
 from odoo.exceptions import UserError
-from odoo.tools import format_amount, format_date
+from odoo.tools import float_compare, format_amount, format_date, formatLang
+from odoo.tools.misc import get_lang
 
 from .. import const
 from .subscription_guard_mixin import get_changed_fields
@@ -182,11 +183,31 @@ class SubscriptionChangeMixin(models.AbstractModel):
         :rtype: str
         """
         self.ensure_one()
-        price = format_amount(self.env, price_unit, self.currency_id)
+        texts = {'quantity': self._format_number(quantity), 'price': self._format_price(price_unit)}
         if discount:
             return self.env._(
-                "%(quantity)g × %(price)s less %(discount)g%%", quantity=quantity, price=price, discount=discount)
-        return self.env._("%(quantity)g × %(price)s", quantity=quantity, price=price)
+                "%(quantity)s × %(price)s less %(discount)s%%", discount=self._format_number(discount), **texts)
+        return self.env._("%(quantity)s × %(price)s", **texts)
+
+    def _format_price(self, price):
+        """Return a unit price in words, with all its decimals.
+
+        :param float price: in the currency of the line
+        :rtype: str
+        """
+        self.ensure_one()
+        currency = self.currency_id
+        if float_compare(price, currency.round(price), precision_digits=6) == 0:
+            return format_amount(self.env, price, currency)
+        return formatLang(self.env, price, dp='Product Price', currency_obj=currency)
+
+    def _format_number(self, number):
+        """Return a quantity or a percentage as it is written in the reader's language, without needless zeros.
+
+        :param float number: a quantity or a percentage
+        :rtype: str
+        """
+        return self.env['res.lang'].browse(get_lang(self.env).id).format('%.12g', number, grouping=True)
 
     def _is_changed_by(self, vals, names):
         """Return whether writing `vals` would change one of some fields of the line.

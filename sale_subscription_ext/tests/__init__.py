@@ -2,6 +2,7 @@ from . import test_agreed_change
 from . import test_amendment
 from . import test_amendment_conflict
 from . import test_amendment_portal
+from . import test_amendment_story
 from . import test_amount_cases
 from . import test_billing
 from . import test_billing_errors
