@@ -96,6 +96,7 @@ class SubscriptionAmendmentApplyMixin(models.AbstractModel):
             if order.effective_date <= order._subscription_today():
                 order._apply_amendment()
                 continue
+            order.agreed_amounts = order._prepare_agreed_amounts()
             order._log_scheduled()
 
     def _lock_contract(self):
@@ -199,7 +200,7 @@ class SubscriptionAmendmentApplyMixin(models.AbstractModel):
             sale_subscription_ext_starting=True, sale_subscription_ext_no_setup=True, sale_no_log_for_new_lines=True)
         contract, day = amendment.subscription_id, self.effective_date
         changes = amendment.order_line._get_line_changes()
-        texts = amendment._get_change_texts(changes)
+        texts, amounts = amendment._get_change_texts(changes), self._prepare_agreed_amounts()
         is_waiting_for_billing = contract._is_waiting_for_billing()
         parents = contract.order_line.browse([change.parent.id for change in changes if change.parent])
         # What was served until now and isn't billed yet stays at the old terms.
@@ -210,7 +211,7 @@ class SubscriptionAmendmentApplyMixin(models.AbstractModel):
         if amendment.plan_id != contract.plan_id:
             contract.plan_id = amendment.plan_id
         movements = contract._record_mrr_movements(event_date=dict.fromkeys(contract.order_line, day))
-        amendment.applied_date = contract._subscription_today()
+        amendment.write({'applied_date': contract._subscription_today(), 'agreed_amounts': amounts})
         moves = self.env['account.move']
         if is_invoiced and not is_waiting_for_billing:
             moves = amendment._invoice_amendment(rows, new_lines)

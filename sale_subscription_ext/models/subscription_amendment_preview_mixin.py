@@ -9,6 +9,11 @@ from .. import const
 from .subscription_first_invoice_mixin import FirstInvoice, FollowingAmount
 
 
+# What is remembered of a preview as it is, and by plan.
+AMOUNT_NAMES = ('credit', 'charge', 'once', 'tax', 'total', 'mrr_change')
+TOTALS_NAMES = ('recurring', 'recurring_before')
+
+
 class AmendmentPreview(NamedTuple):
     """What an amendment costs at once and from then on, if it were confirmed now, in the currency of the contract."""
 
@@ -48,18 +53,20 @@ class SubscriptionAmendmentPreviewMixin(models.AbstractModel):
         help="What is billed each period of the order's plan from then on, without taxes.")
     amendment_mrr_change = fields.Monetary(string="MRR Change", compute='_compute_amendment_preview')
     amendment_text = fields.Char(compute='_compute_amendment_preview')
+    # The preview looks at a contract which changes, so what was agreed is kept beside it.
+    agreed_amounts = fields.Json(copy=False, readonly=True)
 
     # === COMPUTE METHODS === #
 
     @api.depends(
-        'amendment_type', 'amendment_timing', 'effective_date', 'state', 'applied_date', 'plan_id',
+        'amendment_type', 'amendment_timing', 'effective_date', 'state', 'applied_date', 'plan_id', 'agreed_amounts',
         'order_line.product_id', 'order_line.product_uom_id', 'order_line.product_uom_qty', 'order_line.price_unit',
         'order_line.discount', 'order_line.tax_ids', 'order_line.plan_id', 'order_line.is_recurring',
     )
     @api.depends_context('lang')
     def _compute_amendment_preview(self):
         for order in self:
-            preview = order._is_open_amendment() and order._get_amendment_preview()
+            preview = order._get_amendment_summary()
             order.amendment_date = preview and preview.effective_date
             order.amendment_credit = preview.credit if preview else 0.0
             order.amendment_charge = preview.charge if preview else 0.0
@@ -114,6 +121,35 @@ class SubscriptionAmendmentPreviewMixin(models.AbstractModel):
             order._get_amended_totals(changes), order._get_mrr_difference(),
             order.subscription_id._get_recurring_totals(),
         )
+
+    def _prepare_agreed_amounts(self):
+        """Prepare what is remembered of an amendment which is confirmed, or applied: what it costs.
+
+        :return: values for `agreed_amounts`
+        :rtype: dict
+        """
+        self.ensure_one()
+        preview = self._get_amendment_preview()._asdict()
+        return {
+            **{name: preview[name] for name in AMOUNT_NAMES},
+            **{name: [[plan.id, amount] for plan, amount in preview[name].items()] for name in TOTALS_NAMES},
+        }
+
+    def _get_amendment_summary(self):
+        """Return what an amendment costs, and once it was applied what it did.
+
+        :return: nothing for what isn't a change any more, or never was
+        :rtype: AmendmentPreview|None
+        """
+        self.ensure_one()
+        if self._is_open_amendment():
+            return self._get_amendment_preview()
+        agreed = self.agreed_amounts
+        if self.state != 'sale' or not agreed:
+            return None
+        Plan = self.sudo().env['subscription.plan']  # whoever reads the document
+        totals = {name: {Plan.browse(plan_id): amount for plan_id, amount in agreed[name]} for name in TOTALS_NAMES}
+        return AmendmentPreview(**{**agreed, **totals, 'effective_date': self.effective_date})
 
     def _get_first_invoice(self):
         """Override to ask for what a change costs when it takes effect."""
@@ -247,20 +283,21 @@ class SubscriptionAmendmentPreviewMixin(models.AbstractModel):
         return {plan: self.currency_id.round(total) for plan, total in totals.items()}
 
     def _get_amendment_text(self, preview):
-        """Return in words when an amendment takes effect.
+        """Return in words when what an amendment costs is due.
 
         :param AmendmentPreview preview: see `_get_amendment_preview`
         :rtype: str
         """
         self.ensure_one()
-        text = self._get_due_text(preview.effective_date, preview.total)
+        day = max(preview.effective_date, self.applied_date or preview.effective_date)
+        text = self._get_due_text(day, preview.total)
         if preview.effective_date > self._get_earliest_day() and self.amendment_timing == 'now':
             return self.env._(
                 "%(due)s, incl. tax (a change to less takes effect with the next period)", due=text)
         return self.env._("%(due)s, incl. tax", due=text)
 
     def _get_due_text(self, day, total):
-        """Return in words when what a change costs is due, or is given back.
+        """Return in words when what a change costs is, or was, due or given back.
 
         :param datetime.date day: the first day served as changed
         :param float total: what is due, negative for a credit note
@@ -268,7 +305,7 @@ class SubscriptionAmendmentPreviewMixin(models.AbstractModel):
         """
         self.ensure_one()
         is_credit = self.currency_id.compare_amounts(total, 0.0) < 0
-        if day <= self._subscription_today():
+        if day <= self._subscription_today() and not self.applied_date:
             return self.env._("Credited today") if is_credit else self.env._("Due today")
         date_text = format_date(self.env, day)
         if is_credit:
@@ -290,7 +327,7 @@ class SubscriptionLineAmendmentPreviewMixin(models.AbstractModel):
     _description = "Subscription Line Amendment Preview"
 
     def _get_base_text(self):
-        """Return what a changed line of an amendment was until now.
+        """Return what a changed line of an amendment was until then.
 
         :return: nothing for a line which isn't changed, or is new
         :rtype: str
@@ -302,16 +339,16 @@ class SubscriptionLineAmendmentPreviewMixin(models.AbstractModel):
             return ''
         terms = self._format_terms(base['product_uom_qty'], base['price_unit'], base['discount'])
         if not self.product_uom_qty:
-            return self.env._("removed, until now %(terms)s", terms=terms)
+            return self.env._("removed, until then %(terms)s", terms=terms)
         if base['product_id'] != self.product_id.id:
             product = self.env['product.product'].sudo().browse(base['product_id'])  # whoever reads the offer
             return self.env._(
-                "until now %(product)s, %(terms)s", product=product.with_env(self.sudo().env).display_name, terms=terms)
+                "until then %(product)s, %(terms)s", product=product.with_env(self.sudo().env).display_name, terms=terms)
         if base['plan_id'] != self.plan_id.id:
             plan = self.env['subscription.plan'].sudo().browse(base['plan_id'])  # whoever reads the offer
             return self.env._(
-                "until now %(terms)s every %(period)s", terms=terms, period=plan.billing_period_display)
-        return self.env._("until now %(terms)s", terms=terms)
+                "until then %(terms)s every %(period)s", terms=terms, period=plan.billing_period_display)
+        return self.env._("until then %(terms)s", terms=terms)
 
     @contextmanager
     def _as_if_served(self, start, first_unbilled_day, anchor):

@@ -3,6 +3,7 @@ from . import test_amendment
 from . import test_amendment_conflict
 from . import test_amendment_portal
 from . import test_amendment_story
+from . import test_amendment_summary
 from . import test_amount_cases
 from . import test_billing
 from . import test_billing_errors

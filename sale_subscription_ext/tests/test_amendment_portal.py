@@ -24,12 +24,12 @@ class TestAmendmentPortal(AmendmentCommon, HttpCase):
         amendment = self._amend(order, {0: {'product_uom_qty': 3}}, added=[{'product_id': self.installation.id}])
         amendment.action_quotation_sent()
         page = self._open(amendment)
-        for text in (order.name, "14.52", "43.55", "Due today", "229.03", "210.00", "until now 1 "):
+        for text in (order.name, "14.52", "43.55", "Due today", "229.03", "210.00", "until then 1 "):
             with self.subTest(text=text):
                 self.assertIn(text, page.text)
         document = self._open(amendment, report_type='html').text
         self.assertIn("229.03", document)
-        self.assertIn("until now 1 ", document)
+        self.assertIn("until then 1 ", document)
         self.assertNotIn("What changes", self._open(order).text)
 
     def test_the_customer_signs_what_is_due_for_a_later_change_and_what_follows(self):
@@ -47,6 +47,41 @@ class TestAmendmentPortal(AmendmentCommon, HttpCase):
         self.assertNotIn("quote.", page.xpath("//main[@id='sign-dialog']")[0].text_content())
         rows = ' '.join(page.xpath("//table[@name='subscription_amendment_preview']")[0].text_content().split())
         self.assertRegex(rows, r"Due for this change on 02/01/2026, incl\. tax .* \$ 0\.00")
+
+    def test_the_customer_sees_what_was_agreed_after_the_change_is_made(self):
+        tax = self.env['account.tax'].create({'name': "20%", 'amount': 20.0})
+        taxed = {'tax_ids': [Command.set(tax.ids)]}
+        order = self._create_billed({'product_id': self.service.id, **taxed}, self.support)
+        amendment = self._amend(
+            order, {0: {'product_uom_qty': 3}}, added=[{'product_id': self.installation.id, **taxed}])
+        amendment.action_confirm()
+        self.env.flush_all()
+        with freeze_time('2026-02-20 10:00:00'):
+            self._bill('2026-02-01', order)
+            self._amend(order, {0: {'product_uom_qty': 9}}).action_confirm()
+            pages = (self._open(amendment).text, self._open(amendment, report_type='html').text)
+        texts = (
+            "What changes", order.name, "01/17/2026", "14.52", "43.55", "200.00", "45.81", "Due on 01/17/2026", "274.84",
+            "Until then every month", "150.00", "Then every month", "210.00", "until then 1 ",
+            amendment.amendment_invoice_id.name)
+        for page in pages:
+            for text in texts:
+                with self.subTest(text=text):
+                    self.assertIn(text, page)
+        self.assertEqual(amendment.amendment_invoice_id.amount_total, 274.84)
+        self.assertIn("Waiting Payment", pages[0])
+        self.assertNotIn("What changes", self._open(order).text)
+
+    def test_a_draft_invoice_of_a_change_is_not_shown_to_the_customer(self):
+        self.monthly.collection_mode = 'draft'
+        order = self._create_billed()
+        amendment = self._amend(order, {0: {'product_uom_qty': 3}})
+        amendment.action_confirm()
+        self.assertEqual(amendment.amendment_invoice_id.state, 'draft')
+        page = self._open(amendment).text
+        self.assertIn("29.03", page)
+        for name in ('sale_invoices', 'amendment_invoice'):
+            self.assertNotIn(name, page)
 
     def test_the_customer_sees_only_what_is_served(self):
         self.monthly.downgrade_policy = 'credit'

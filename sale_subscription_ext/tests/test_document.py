@@ -112,8 +112,8 @@ class TestDocuments(DocumentCommon):
         amendment = self._amend(order, {0: {'product_uom_qty': 3, 'price_unit': 25.0}, 1: {'product_uom_qty': 0}})
         text = self._render_report('sale.action_report_saleorder', amendment)
         for expected in (
-            "until now 1 × $ 30,00", "removed, until now 1 × $ 120,00",
-            "Until now every month, excl. tax $ 150,00", "Then every month, excl. tax $ 75,00",
+            "until then 1 × $ 30,00", "removed, until then 1 × $ 120,00",
+            "Until then every month, excl. tax $ 150,00", "Then every month, excl. tax $ 75,00",
         ):
             with self.subTest(expected):
                 self.assertIn(expected, text)
