@@ -37,7 +37,7 @@ class SubscriptionAmendmentStoryMixin(models.AbstractModel):
         :rtype: Markup
         """
         items = Markup('').join(Markup('<li>%s</li>') % text for text in texts)
-        return Markup('<p>%s</p>') % headline + (Markup('<ul>%s</ul>') % items if items else '')
+        return Markup('<p class="mb-0">%s</p>') % headline + (Markup('<ul>%s</ul>') % items if items else '')
 
     def _log_scheduled(self):
         """Tell in the chatters of amendment and contract what will change, and when."""
