@@ -29,6 +29,7 @@ class SubscriptionTaxMixin(models.AbstractModel):
         fiscal_positions = self._get_determined_fiscal_positions()
         served = self.order_line._get_served_lines()
         served_by_order = served.grouped('order_id')
+        touched = self.browse()
         for order in self:
             story = order._apply_fiscal_position(fiscal_positions[order])
             lines = served_by_order.get(order, served.browse()).with_prefetch(served.ids)
@@ -44,8 +45,10 @@ class SubscriptionTaxMixin(models.AbstractModel):
             lines._check_archived_taxes()
             if changed:
                 order._record_mrr_movements(event_date={line: line.next_period_start for line in changed})
+                touched |= order
             if story:
                 order._message_log(body=' '.join(story))
+        touched._get_open_amendments().order_line._rebase()
 
     def _apply_fiscal_position(self, fiscal_position):
         """Take over a newly determined fiscal position, unless another was set by hand.

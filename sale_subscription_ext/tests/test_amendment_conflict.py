@@ -88,6 +88,31 @@ class TestSeveralAmendments(AmendmentCommon):
         order.order_line.product_uom_qty = 4
         self.assertEqual(amendment.order_line.product_uom_qty, 5.0)
 
+    def test_open_changes_follow_taxes_which_are_determined_again(self):
+        old, new = self.env['account.tax'].create([{'name': "19%", 'amount': 19.0}, {'name': "20%", 'amount': 20.0}])
+        self.service.taxes_id = old
+        order = self._create_billed(self.service, self.support)
+        amendment, unchanged = self._amend(order, {1: {'product_uom_qty': 2}}), self._amend(order)
+        self.service.taxes_id = new
+        with freeze_time('2026-02-01 10:00:00'):
+            self._bill('2026-02-01', order)
+            self.assertEqual(amendment.order_line[0].tax_ids, new)
+            self.assertEqual(amendment._get_amendment_preview().total, 120.0)
+            with self.assertRaisesRegex(UserError, "changes nothing"):
+                unchanged.action_confirm()
+
+    def test_open_changes_follow_prices_which_were_decided(self):
+        order = self._create_billed(self.service, self.support)
+        amendment = self._amend(order, {1: {'product_uom_qty': 2}})
+        line = order.order_line[0]
+        self.env['subscription.price.change'].sudo().create({
+            'order_line_id': line.id, 'state': 'to_apply', 'effective_date': date(2026, 2, 1),
+            'apply_date': date(2026, 2, 1), 'old_price_unit': 30.0, 'new_price_unit': 33.0})
+        with freeze_time('2026-02-01 10:00:00'):
+            self._bill('2026-02-01', order)
+            self.assertEqual((line.price_unit, amendment.order_line[0].price_unit), (33.0, 33.0))
+            self.assertEqual(amendment._get_amendment_preview().total, 120.0)
+
     def test_a_waiting_change_which_conflicts_is_left_behind_with_its_reason(self):
         order = self._create_billed({'product_id': self.service.id, 'price_unit': 30.0}, self.support)
         waiting = self._amend(order, {0: {'price_unit': 20.0}})
