@@ -8,7 +8,6 @@ from odoo.tools import format_date
 from .. import const
 from .subscription_first_invoice_mixin import FirstInvoice, FollowingAmount
 
-
 # What is remembered of a preview as it is, and by plan.
 AMOUNT_NAMES = ('credit', 'charge', 'once', 'tax', 'total', 'mrr_change')
 TOTALS_NAMES = ('recurring', 'recurring_before')
@@ -104,7 +103,7 @@ class SubscriptionAmendmentPreviewMixin(models.AbstractModel):
             'credit': [], 'charge': [], 'once': [
                 change.line._prepare_base_line_for_taxes_computation()
                 for change in changes if change.kind == 'once' and change.line.product_id.invoice_policy == 'order'
-            ],
+            ] + order._get_joining_base_lines(day),
         }
         lines = {change.parent: change.line for change in changes if change.kind == 'change'}
         for vals in order._prepare_change_rows(changes, day):
@@ -241,6 +240,22 @@ class SubscriptionAmendmentPreviewMixin(models.AbstractModel):
                         base_lines.append(line._prepare_period_base_line(row))
         return base_lines
 
+    def _get_joining_base_lines(self, day):
+        """Return what the host computes the taxes of what is sold once from, where the contract has to invoice it
+        already: the invoice of a change which takes effect today takes it along.
+
+        :param datetime.date day: the first day served as changed
+        :rtype: list[dict]
+        """
+        self.ensure_one()
+        contract = self.subscription_id
+        if day > self._subscription_today() or contract._is_waiting_for_billing():
+            return []
+        return [
+            line._prepare_base_line_for_taxes_computation(quantity=quantity)
+            for line in contract.order_line if (quantity := line._get_first_quantity())
+        ]
+
     def _get_amounts_of_parts(self, parts):
         """Return what parts of an invoice cost, with the host's rounding of the whole.
 
@@ -341,9 +356,8 @@ class SubscriptionLineAmendmentPreviewMixin(models.AbstractModel):
         if not self.product_uom_qty:
             return self.env._("removed, until then %(terms)s", terms=terms)
         if base['product_id'] != self.product_id.id:
-            product = self.env['product.product'].sudo().browse(base['product_id'])  # whoever reads the offer
-            return self.env._(
-                "until then %(product)s, %(terms)s", product=product.with_env(self.sudo().env).display_name, terms=terms)
+            product = self.sudo().env['product.product'].browse(base['product_id'])  # whoever reads the offer
+            return self.env._("until then %(product)s, %(terms)s", product=product.display_name, terms=terms)
         if base['plan_id'] != self.plan_id.id:
             plan = self.env['subscription.plan'].sudo().browse(base['plan_id'])  # whoever reads the offer
             return self.env._(

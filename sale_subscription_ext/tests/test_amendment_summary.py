@@ -29,7 +29,8 @@ class TestAmendmentSummary(AmendmentCommon):
             'one-time product': {'added': [{'product_id': self.installation.id, **taxed}]},
             'plan': {'plan_id': self.yearly.id},
             'removal': {'values': {1: {'product_uom_qty': 0}}},
-            'product': {'values': {0: {'product_id': self.support.id}}, 'added': [{'product_id': self.installation.id}]},
+            'product': {
+                'values': {0: {'product_id': self.support.id}}, 'added': [{'product_id': self.installation.id}]},
         }
         for name, change in changes.items():
             with self.subTest(change=name):
@@ -82,3 +83,24 @@ class TestAmendmentSummary(AmendmentCommon):
         order._close_subscriptions(self.reason)
         amendment.action_draft()
         self.assertFalse(any(self._read_summary(amendment)))
+
+    def test_what_the_contract_has_to_invoice_once_joins_the_change_which_takes_effect_today(self):
+        tax = self.env['account.tax'].create({'name': "19%", 'amount': 19.0})
+        self.installation.invoice_policy = 'delivery'
+        order = self._create_billed(
+            self.service, {'product_id': self.installation.id, 'tax_ids': [Command.set(tax.ids)]})
+        order.order_line[1].qty_delivered = 1
+        later = self._amend(
+            order, {0: {'product_uom_qty': 2}}, amendment_timing='date', effective_date=date(2026, 1, 24))
+        self.assertEqual(later.amendment_once, 0.0, "It is invoiced before")
+        amendment = self._amend(order, {0: {'product_uom_qty': 3}})
+        self.assertRecordValues(amendment, [{
+            'amendment_once': 200.0, 'amendment_tax': 38.0, 'amendment_total': 267.03, 'first_invoice_total': 267.03}])
+        amendment.action_confirm()
+        self.assertEqual(amendment.amendment_invoice_id.amount_total, 267.03)
+        self.assertEqual(amendment.amendment_once, 200.0)
+
+    def test_what_the_contract_has_to_invoice_once_stays_with_the_billing_which_is_due(self):
+        order = self._create_order(self.service, self.installation, start_date='2026-01-01', confirm=True)
+        amendment = self._amend(order, {0: {'product_uom_qty': 3}})
+        self.assertEqual(amendment.amendment_once, 0.0)
