@@ -90,7 +90,7 @@ class SubscriptionPriceChange(models.Model):
             change.order_line_id.with_context(sale_subscription_ext_changing=True).write(vals)
         changes.state = 'applied'
         changes.order_id.with_context(sale_subscription_ext_price_change=True)._record_mrr_movements(event_date=days)
-        changes.order_id._get_open_amendments().order_line._rebase()
+        changes.order_id._update_open_quotations()
         changes._log(lambda change: change._get_text())
         changes.indexation_line_id._update_states()
 

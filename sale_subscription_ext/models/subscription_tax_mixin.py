@@ -48,7 +48,7 @@ class SubscriptionTaxMixin(models.AbstractModel):
                 touched |= order
             if story:
                 order._message_log(body=' '.join(story))
-        touched._get_open_amendments().order_line._rebase()
+        touched._update_open_quotations()
 
     def _apply_fiscal_position(self, fiscal_position):
         """Take over a newly determined fiscal position, unless another was set by hand.

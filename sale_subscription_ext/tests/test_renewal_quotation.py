@@ -63,6 +63,21 @@ class TestRenewalQuotation(AmendmentCommon):
             {'product_id': self.service.id, 'plan_id': self.yearly.id, 'price_unit': 300.0},
         ])
 
+    def test_an_offered_renewal_follows_prices_which_were_decided_and_new_taxes(self):
+        old, new = self.env['account.tax'].create([{'name': "19%", 'amount': 19.0}, {'name': "20%", 'amount': 20.0}])
+        self.service.taxes_id = old
+        order = self._create_billed(self.service, {'product_id': self.support.id, 'price_unit': 110.0})
+        renewal = self._renew(order)
+        self.service.taxes_id = new
+        self.env['subscription.price.change'].sudo().create([{
+            'order_line_id': line.id, 'state': 'to_apply', 'effective_date': '2026-02-01', 'apply_date': '2026-02-01',
+            'old_price_unit': line.price_unit, 'new_price_unit': 2 * line.price_unit} for line in order.order_line])
+        renewal.order_line[1].price_unit = 115.0
+        with freeze_time('2026-02-01 10:00:00'):
+            self._bill('2026-02-01', order)
+        self.assertRecordValues(renewal.order_line, [
+            {'price_unit': 60.0, 'tax_ids': new.ids}, {'price_unit': 115.0, 'tax_ids': renewal.order_line[1].tax_ids.ids}])
+
     def test_a_renewal_with_a_plan_of_its_own_keeps_it(self):
         order = self._create_billed()
         renewal = self._renew(order)
