@@ -61,8 +61,8 @@ class TestAmendmentPortal(AmendmentCommon, HttpCase):
             self._amend(order, {0: {'product_uom_qty': 9}}).action_confirm()
             pages = (self._open(amendment).text, self._open(amendment, report_type='html').text)
         texts = (
-            "What changes", order.name, "01/17/2026", "14.52", "43.55", "200.00", "45.81", "Due for this change on 01/17/2026",
-            "274.84",
+            "What changes", order.name, "01/17/2026", "14.52", "43.55", "200.00", "45.81",
+            "Due for this change on 01/17/2026", "274.84",
             "Until then every month", "150.00", "Then every month", "210.00", "until then 1 ",
             amendment.amendment_invoice_id.name)
         for page in pages:

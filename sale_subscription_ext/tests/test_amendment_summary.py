@@ -43,9 +43,8 @@ class TestAmendmentSummary(AmendmentCommon):
                 self.assertEqual(self._read_summary(amendment), agreed)
                 self.assertEqual(amendment._get_amendment_summary(), preview)
                 self.assertEqual(amendment.amendment_invoice_id.amount_total_signed, amendment.amendment_total)
-                self.assertEqual(
-                    amendment.amendment_text,
-                    f"{'Credited' if amendment.amendment_total < 0 else 'Due'} for this change on 01/17/2026, incl. tax")
+                word = "Credited" if amendment.amendment_total < 0 else "Due"
+                self.assertEqual(amendment.amendment_text, f"{word} for this change on 01/17/2026, incl. tax")
                 order._close_subscriptions(self.reason)
                 self.assertEqual(self._read_summary(amendment), agreed)
 
@@ -69,7 +68,8 @@ class TestAmendmentSummary(AmendmentCommon):
             self._run_cron('ir_cron_run_lifecycle')
         self.assertEqual(later.applied_date, date(2026, 1, 25))
         self.assertRecordValues(later, [{
-            'amendment_total': 30.97, 'amendment_recurring': 480.0, 'amendment_text': "Due for this change on 01/25/2026, incl. tax"}])
+            'amendment_total': 30.97, 'amendment_recurring': 480.0,
+            'amendment_text': "Due for this change on 01/25/2026, incl. tax"}])
         self.assertEqual(later.amendment_invoice_id.amount_total, 30.97)  # 2 × 60 × 8/31
         self.assertEqual(later._get_amendment_summary().recurring_before, {self.monthly: 360.0})
 

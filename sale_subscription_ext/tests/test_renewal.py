@@ -256,7 +256,8 @@ class TestRenewal(SaleSubscriptionCommon):
         self.assertEqual(renewal.state, 'cancel')
         order.order_line.product_uom_qty = 3
         order._undo_closing()
-        self.assertRecordValues(renewal, [{'state': 'sale', 'subscription_state': 'renewal', 'signed_by': "Lumber Inc"}])
+        self.assertRecordValues(renewal, [
+            {'state': 'sale', 'subscription_state': 'renewal', 'signed_by': "Lumber Inc"}])
         with freeze_time('2026-02-01 10:00:00'):
             self._run_cron(LIFECYCLE_CRON)
         self.assertEqual((order | renewal).mapped('subscription_state'), ['renewed', 'progress'])

@@ -76,7 +76,9 @@ class TestRenewalQuotation(AmendmentCommon):
         with freeze_time('2026-02-01 10:00:00'):
             self._bill('2026-02-01', order)
         self.assertRecordValues(renewal.order_line, [
-            {'price_unit': 60.0, 'tax_ids': new.ids}, {'price_unit': 115.0, 'tax_ids': renewal.order_line[1].tax_ids.ids}])
+            {'price_unit': 60.0, 'tax_ids': new.ids},
+            {'price_unit': 115.0, 'tax_ids': order.order_line[1].tax_ids.ids},
+        ])
 
     def test_a_renewal_with_a_plan_of_its_own_keeps_it(self):
         order = self._create_billed()

@@ -1,5 +1,10 @@
 from odoo.addons.sale_subscription_ext.tests.life_steps import (
-    ACCEPT, CHANGES, CREDITS, LIFECYCLE, OFFER, StepByStep,
+    ACCEPT,
+    CHANGES,
+    CREDITS,
+    LIFECYCLE,
+    OFFER,
+    StepByStep,
 )
 from odoo.addons.sale_subscription_ext.tests.strategies import LONG
 
