@@ -194,8 +194,8 @@ class AccountMove(models.Model):
         return {**dict.fromkeys(orders[:1], rest), **shares}
 
     def _reconcile_subscription_credits(self):
-        """Let open credit notes of the subscriptions which these documents bill pay their open invoices, the oldest
-        first. What somebody is paying right now is left alone.
+        """Let open credit notes of the subscriptions which these documents bill pay their open invoices: first what
+        they give days of back, then the oldest. What somebody is paying right now is left alone.
         """
         orders = self.invoice_line_ids.sale_line_ids.order_id
         documents = orders.invoice_ids.filtered(
@@ -204,13 +204,26 @@ class AccountMove(models.Model):
             and not move.transaction_ids.filtered(lambda tx: tx.state in ('draft', 'pending', 'authorized')))
         if len(set(documents.mapped('move_type'))) < 2:
             return
+        for credit_note in documents.filtered(lambda move: move.move_type == 'out_refund'):
+            (credit_note | documents & credit_note._get_credited_invoices())._reconcile_open_terms()
         for order in orders:
-            lines = (documents & order.invoice_ids).line_ids.filtered(
-                lambda line: line.display_type == 'payment_term' and not line.reconciled)
-            for group in lines.grouped(lambda line: (line.account_id, line.partner_id, line.currency_id)).values():
-                open_lines = group.filtered(lambda line: not line.reconciled)  # by another order of the same invoice
-                if len(set(open_lines.move_id.mapped('move_type'))) == 2:
-                    open_lines.sorted('date_maturity').reconcile()
+            (documents & order.invoice_ids)._reconcile_open_terms()
+
+    def _reconcile_open_terms(self):
+        """Reconcile what is open of these invoices with what is open of these credit notes, the oldest first."""
+        lines = self.line_ids.filtered(lambda line: line.display_type == 'payment_term' and not line.reconciled)
+        for group in lines.grouped(lambda line: (line.account_id, line.partner_id, line.currency_id)).values():
+            if len(set(group.move_id.mapped('move_type'))) == 2:
+                group.sorted('date_maturity').reconcile()
+
+    def _get_credited_invoices(self):
+        """Return the invoices of which these credit notes give something back: days, by the ledger, or all of it.
+
+        :rtype: account.move
+        """
+        # Whoever posts a credit note has no right on the ledger.
+        periods = self.invoice_line_ids.sudo().subscription_period_ids.credited_period_id
+        return periods.invoice_id.sudo(self.env.su) | self.reversed_entry_id
 
     def _queue_subscription_mails(self):
         """Leave posted invoices of subscriptions which are e-mailed to the host's asynchronous sending, which mails

@@ -50,6 +50,13 @@ class AccountMoveLine(models.Model):
 
     # === BUSINESS METHODS === #
 
+    def _reconcile_post_hook(self, data):
+        """Override of `account`, which tells of payments only, to end the dunning of what a credit note settles."""
+        result = super()._reconcile_post_hook(data)
+        reversed_moves = data['not_paid_invoices'].filtered(lambda move: move.payment_state == 'reversed')
+        reversed_moves.sudo()._end_settled_dunning()  # whoever books a credit note
+        return result
+
     def _reopen_subscription_periods(self):
         """Make the periods which these lines bill due again."""
         # Accountants may delete drafts without any right in sales.

@@ -231,6 +231,8 @@ class SubscriptionDunningMixin(models.AbstractModel):
             done.append(self.env._("portal restricted"))
         if any(steps.mapped('pause')) and contracts._pause_as_unpaid(any(steps.mapped('send_mail'))):
             done.append(self.env._("contract paused"))
+        if not self.subscription_dunning_date:
+            return done  # settled by what the pause gave back: nothing is to be asked for
         if any(steps.mapped('create_activity')):
             self._schedule_unpaid_activity()
             done.append(self.env._("activity created"))

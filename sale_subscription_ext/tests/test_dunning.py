@@ -299,8 +299,9 @@ class TestDunning(SubscriptionDunningCommon):
         order.invoice_ids.filtered(lambda move: move.move_type == 'out_refund').action_post()
         lines = order.invoice_ids.line_ids.filtered(lambda line: line.display_type == 'payment_term')
         lines.filtered(lambda line: not line.reconciled).reconcile()
+        self.assertFalse(order.is_in_dunning, "At once, as with money")
+        self.assertFalse(order.dunning_notice)
         self._collect_on('2026-06-08')
-        self.assertFalse(order.is_in_dunning)
         self.assertEqual(len(self._get_mails(order, 'unpaid_reminder')), 1)
 
     def test_a_payment_which_is_not_booked_yet_holds_the_next_step(self):
@@ -341,6 +342,17 @@ class TestDunning(SubscriptionDunningCommon):
             self._collect()
         self.assertEqual((order.subscription_state, order.paused_as_unpaid), ('progress', False))
         self._assert_ledgers_hold(order)
+
+    def test_who_is_paused_and_credited_for_all_of_an_unpaid_invoice_stays_paused_and_is_asked_for_nothing(self):
+        self.monthly.write({
+            'pause_policy': 'credit', 'dunning_policy_id': self._create_policy(
+                (0, 'pause', 'create_activity', 'send_mail')).id})
+        order = self._create_unpaid()
+        self._collect_until('2026-06-01', '2026-06-02', times=2)
+        self.assertEqual(order.invoice_ids.mapped('payment_state'), ['paid', 'reversed'])
+        self.assertEqual((order.subscription_state, order.is_in_dunning), ('paused', False))
+        self.assertFalse(order.activity_ids)
+        self.assertFalse(self._get_mails(order, 'unpaid_reminder'))
 
     def test_a_pause_by_hand_is_not_ended_by_a_payment(self):
         order = self._create_unpaid()
