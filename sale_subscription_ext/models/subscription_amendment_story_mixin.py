@@ -63,8 +63,13 @@ class SubscriptionAmendmentStoryMixin(models.AbstractModel):
             name=self.name, date=format_date(self.env, self.effective_date),
             change=f"{'+' if mrr > 0 else ''}{self.currency_id.format(mrr)}",
         )
-        if moves:
-            headline += ' ' + self.env._("Billed by %(invoices)s.", invoices=', '.join(moves.mapped('display_name')))
+        credit_notes = moves.filtered(lambda move: move.move_type == 'out_refund')
+        if invoices := moves - credit_notes:
+            headline += ' ' + self.env._(
+                "Billed by %(invoices)s.", invoices=', '.join(invoices.mapped('display_name')))
+        if credit_notes:
+            headline += ' ' + self.env._(
+                "Credited by %(credit_notes)s.", credit_notes=', '.join(credit_notes.mapped('display_name')))
         orders = self | self.subscription_id
         orders._message_log_batch(bodies=dict.fromkeys(orders.ids, self._format_story(headline, texts)))
 

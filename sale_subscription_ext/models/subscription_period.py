@@ -84,8 +84,9 @@ class SubscriptionPeriod(models.Model):
     billing_status = fields.Selection(
         selection=[
             ('open', "To Bill"),
-            ('draft', "Draft Invoice"),
+            ('draft', "Draft"),
             ('posted', "Invoiced"),
+            ('given_back', "Credit Note"),
             ('paid', "Paid"),
             ('credited', "Credited"),
             ('reversed', "Reversed"),
@@ -117,6 +118,8 @@ class SubscriptionPeriod(models.Model):
                 period.billing_status = 'waived'  # no money was left to give back
             elif invoice.state == 'draft':
                 period.billing_status = 'draft'
+            elif invoice.move_type == 'out_refund' and period.kind == 'credit':
+                period.billing_status = 'given_back'
             else:
                 period.billing_status = 'paid' if invoice.payment_state in ('paid', 'in_payment') else 'posted'
 

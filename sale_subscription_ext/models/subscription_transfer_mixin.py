@@ -1,9 +1,12 @@
-from odoo import models
+from odoo import api, models
 
 from .. import const
 
 # Whose a contract is in the MRR ledger.
 OWNER_FIELDS = ('partner_id', 'user_id', 'team_id')
+
+# Of whom the chatter tells when a contract is handed over.
+NAMED_OWNERS = ('partner_id', 'partner_invoice_id', 'partner_shipping_id', 'user_id', 'team_id')
 
 
 class SubscriptionTransferMixin(models.AbstractModel):
@@ -36,15 +39,27 @@ class SubscriptionTransferMixin(models.AbstractModel):
         for user_order in self:
             order = user_order.sudo()  # who gives it to a colleague may not see it any more
             is_automatic = order.fiscal_position_id == order.determined_fiscal_position_id
-            before = (order.partner_id, order.user_id)
+            before = {name: order[name] for name in NAMED_OWNERS}
             user_order.write(values)
             if is_automatic:
                 # Determined for the new customer; the lines follow at the next billing.
                 order.determined_fiscal_position_id = order.fiscal_position_id
-            order._message_log(body=self.env._(
-                "The contract is handed over from %(old)s to %(new)s. Open invoices stay where they are.",
-                old=' / '.join(record.display_name for record in before if record),
-                new=' / '.join(record.display_name for record in (order.partner_id, order.user_id) if record)))
+            changed = [name for name in NAMED_OWNERS if order[name] != before[name]]
+            if changed:
+                order._message_log(body=self.env._(
+                    "The contract is handed over from %(old)s to %(new)s. Open invoices stay where they are.",
+                    old=order._get_owner_names(before[name] for name in changed),
+                    new=order._get_owner_names(order[name] for name in changed)))
+
+    @api.model
+    def _get_owner_names(self, records):
+        """Return the names of those from whom, or to whom, a contract goes.
+
+        :param records: iterable of customers, addresses, salespeople and teams, some of them empty
+        :rtype: str
+        """
+        names = dict.fromkeys(record.display_name for record in records if record)
+        return ' / '.join(names) or self.env._("nobody")
 
     def _get_owners(self):
         """Return whose the contracts are, to tell later what changed.

@@ -194,6 +194,9 @@ class TestAmendment(AmendmentCommon):
         amendment.action_confirm()
         self.assertRecordValues(self._get_invoice(order), [{
             'move_type': 'out_refund', 'state': 'posted', 'amount_total': 29.03}])
+        story = ' '.join(order.message_ids.mapped('body'))
+        self.assertIn(f"Credited by {self._get_invoice(order).display_name}", story)
+        self.assertNotIn("Billed by", story)
         self.assertEqual(self._bill('2026-02-01', order).amount_untaxed, 150.0)
         self._assert_ledgers_hold(order)
 

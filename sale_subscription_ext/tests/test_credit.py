@@ -229,7 +229,7 @@ class TestCredit(SaleSubscriptionCommon):
         order, credit, reversal = self._pause_and_reverse()
         reversal.button_draft()
         reversal.button_cancel()
-        self.assertEqual((credit.is_credited, credit.billing_status), (False, 'paid'))
+        self.assertEqual((credit.is_credited, credit.billing_status), (False, 'given_back'))
         self.assertEqual(self._get_billed_amount(order), 15.0)
 
     def test_a_credit_does_not_count_again_when_the_period_was_credited_otherwise(self):

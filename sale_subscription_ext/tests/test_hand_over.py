@@ -68,6 +68,19 @@ class TestHandOver(SaleSubscriptionCommon):
             self.assertEqual(transfers.mapped('contract_change'), [0, 0])
         self._assert_ledgers_hold(orders)
 
+    def test_the_chatter_names_who_changes_and_nobody_else(self):
+        order = self._create_order(user_id=self.env.user.id, confirm=True)
+        for values, text in (
+            ({'partner_id': self.other.id}, "handed over from Lumber Inc to Brick Ltd."),
+            ({'user_id': self.seller.id}, f"handed over from {self.env.user.name} to {self.seller.name}."),
+        ):
+            self._hand_over(order, **values)
+            self.assertIn(text, order.message_ids.sorted('id')[-1].body)
+        order.user_id = False
+        self._hand_over(order, user_id=self.seller.id)
+        self.assertIn(
+            f"handed over from nobody to {self.seller.name}.", order.message_ids.sorted('id')[-1].body)
+
     def test_who_sees_own_contracts_only_gives_one_to_a_colleague(self):
         owner = new_test_user(self.env, 'owner', 'sales_team.group_sale_salesman')
         for write in (lambda order: self._hand_over(order, user_id=self.seller.id),
