@@ -16,6 +16,10 @@ class SubscriptionCloseReason(models.Model):
         help="Voluntary: the customer decided to leave. Involuntary: the contract ended by itself or was"
             " left unpaid.",
     )
+    is_automatic = fields.Boolean(
+        string="Only Automatic",
+        help="Given by itself, such as at the end of a contract: not offered to whoever closes a contract by hand.",
+    )
     customer_visible = fields.Boolean(
         string="Offered to Customers",
         default=True,
