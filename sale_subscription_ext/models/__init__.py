@@ -34,6 +34,7 @@ from . import subscription_pause_mixin
 from . import subscription_renewal_mixin
 from . import subscription_renewal_quotation_mixin
 from . import subscription_close_mixin
+from . import subscription_close_preview_mixin
 from . import subscription_transfer_mixin
 from . import subscription_option_mixin
 from . import subscription_document_mixin

@@ -29,6 +29,7 @@ class SaleOrder(models.Model):
         'subscription.renewal.mixin',
         'subscription.renewal.quotation.mixin',
         'subscription.close.mixin',
+        'subscription.close.preview.mixin',
         'subscription.transfer.mixin',
         'subscription.option.mixin',
         'subscription.mail.mixin',

@@ -3,7 +3,7 @@ from datetime import date, timedelta
 from odoo import api, fields, models
 from odoo.exceptions import UserError
 from odoo.fields import Domain
-from odoo.tools import format_amount, format_date
+from odoo.tools import format_date
 
 from .. import const
 from ..tools.proration import get_remaining_spans
@@ -29,7 +29,7 @@ class SubscriptionCloseMixin(models.AbstractModel):
             ('credit', "Credit it"),
             ('refund', "Refund it"),
         ],
-        string="Paid Rest", copy=False, readonly=True,
+        string="Invoiced Rest", copy=False, readonly=True,
         help="What happens with the money for days after the end.",
     )
     close_unbilled = fields.Selection(
@@ -244,14 +244,25 @@ class SubscriptionCloseMixin(models.AbstractModel):
         return lines._prepare_credit_periods(start, end) if end > start else []
 
     def _get_unused_amount(self, start, end=None):
-        """Return what was billed for days which aren't served, without taxes.
+        """Return what was billed for days which aren't served, with taxes.
 
         :param datetime.date start: the first of these days
         :param datetime.date end: see `_prepare_unused_credits`
         :rtype: float
         """
         self.ensure_one()
-        return -sum(vals['amount'] for vals in self._prepare_unused_credits(start, end))
+        return -self._get_amount_of_rows(self._prepare_unused_credits(start, end))
+
+    def _get_amount_of_rows(self, vals_list):
+        """Return what an invoice of ledger rows which aren't written comes to, with taxes.
+
+        :param list[dict] vals_list: values of ledger rows
+        :rtype: float
+        """
+        self.ensure_one()
+        rows = self.env['subscription.period'].concat(*(
+            self.env['subscription.period'].new({'state': 'open', **vals}) for vals in vals_list))
+        return self._get_forecast_totals(self._get_forecast_base_lines(rows))['total_amount_currency']
 
     # === BUSINESS METHODS - REOPEN === #
 
@@ -270,11 +281,11 @@ class SubscriptionCloseMixin(models.AbstractModel):
                 **order._prepare_no_closing(),
             })
             order._skip_until(today)
-            order._invoice_change(charges, today)
+            told = order._with_step_invoice(order._invoice_change(charges, today)).sudo(self.env.su)
             order._postpone_missed_changes(today)
-        dates = {line: line.order_id._subscription_today() for line in self.order_line}
-        self._update_subscription_state(
-            'progress', self.env._("The subscription is open again from today on."), dates)
+            told._update_subscription_state(
+                'progress', told._get_step_message(self.env._("The subscription is open again from today on.")),
+                dict.fromkeys(order.order_line, today))
 
     def _skip_until(self, day):
         """Leave out the days until `day`: what lies before it will not be billed any more.
@@ -326,16 +337,13 @@ class SubscriptionCloseMixin(models.AbstractModel):
         return vals_list
 
     def _get_amount_charged_again(self, day):
-        """Return what an invoice will ask for days which were given back, without taxes.
+        """Return what an invoice will ask for days which were given back, with taxes.
 
         :param datetime.date day: the first day served again
         :rtype: float
         """
         self.ensure_one()
-        rows = self.env['subscription.period'].concat(*(
-            self.env['subscription.period'].new({**vals, 'state': 'open'})
-            for vals in self._prepare_charges_again(day)))
-        return self._get_forecast_totals(self._get_forecast_base_lines(rows))['base_amount_currency']
+        return self._get_amount_of_rows(self._prepare_charges_again(day))
 
     # === BUSINESS METHODS - CRON === #
 
@@ -361,26 +369,3 @@ class SubscriptionCloseMixin(models.AbstractModel):
             & (Domain('next_invoice_date', '=', False) | Domain('close_unbilled', '=', 'leave_out'))
             & self._get_dated_domain(lambda today: Domain('end_date', '<', today))
         )
-
-    # === TOOLING === #
-
-    def _get_close_preview(self, day, money):
-        """Return what closing this subscription does, in a sentence.
-
-        :param datetime.date day: the last day served
-        :param str money: see `close_money`
-        :rtype: str
-        """
-        self.ensure_one()
-        sentences = [self.env._("served until %(day)s", day=format_date(self.env, day))]
-        amount = self.sudo()._get_unused_amount(day + timedelta(days=1))  # the ledger is the engine's
-        if not self.currency_id.is_zero(amount):
-            text = format_amount(self.env, amount, self.currency_id)
-            sentences.append({
-                'keep': self.env._("%(amount)s paid for later days are kept", amount=text),
-                'credit': self.env._("%(amount)s paid for later days are credited", amount=text),
-                'refund': self.env._("%(amount)s paid for later days are refunded", amount=text),
-            }[money])
-        if waiting := self._get_waiting_renewals():
-            sentences.append(self.env._("renewal %(name)s is cancelled", name=waiting[0].name))
-        return ', '.join(sentences)

@@ -1,4 +1,7 @@
+from markupsafe import Markup
+
 from odoo import fields, models
+from odoo.tools import format_amount, format_date
 
 
 class SubscriptionMailMixin(models.AbstractModel):
@@ -102,6 +105,44 @@ class SubscriptionMailMixin(models.AbstractModel):
         """
         xmlid = f'sale_subscription_ext.mail_template_subscription_{name}'
         return self.env.ref(xmlid, raise_if_not_found=False) or self.env['mail.template']
+
+    def _with_step_invoice(self, move):
+        """Let the story and the e-mail of the step which is taken next tell of the invoice which it made.
+
+        :param account.move move: the invoice, empty where none was made
+        :rtype: sale.order
+        """
+        return self.with_context(sale_subscription_ext_mailed_invoice_id=move[:1].id)
+
+    def _get_step_message(self, message):
+        """Return the sentence of a step for the chatter, followed by the invoice which it made.
+
+        :param str message: translated sentence
+        :rtype: str
+        """
+        move = self._get_mailed_invoice()
+        if not move:
+            return message
+        return Markup(' ').join([message, self.env._(
+            "Invoiced now: %(invoice)s, %(amount)s incl. tax.", invoice=move._get_html_link(),
+            amount=format_amount(self.env, move.amount_total, move.currency_id))])
+
+    def _get_service_until_end_text(self):
+        """Return how a contract whose end is announced is served until then.
+
+        :rtype: str
+        """
+        self.ensure_one()
+        if not self.paused_from or self.paused_from > self.end_date:
+            return self.env._("Until then it is served as ever.")
+        if self._is_resumed_before_end():
+            return self.env._(
+                "It is paused from %(start)s on, and served again from %(until)s on until then.",
+                start=format_date(self.env, self.paused_from), until=format_date(self.env, self.paused_until))
+        if self._is_paused():
+            return self.env._("It stays paused until then.")
+        return self.env._(
+            "It is served until it pauses on %(start)s.", start=format_date(self.env, self.paused_from))
 
     def _get_subscription_mail_options(self):
         """Return how the e-mails of a contract are posted.

@@ -15,8 +15,8 @@ class SubscriptionNoticeMixin(models.AbstractModel):
     # === COMPUTE METHODS === #
 
     @api.depends('subscription_state', 'state', 'renewal_date', 'paused_from', 'paused_until', 'close_date',
-                 'start_date', 'subscription_id', 'amendment_ids.state', 'amendment_ids.applied_date', 'effective_date',
-                 'collection_mode', 'payment_token_id.active')
+                 'start_date', 'end_date', 'subscription_id', 'amendment_ids.state', 'amendment_ids.applied_date',
+                 'effective_date', 'collection_mode', 'payment_token_id.active')
     @api.depends_context('lang')
     def _compute_subscription_notice(self):
         for order in self:
@@ -49,7 +49,8 @@ class SubscriptionNoticeMixin(models.AbstractModel):
             notices.append(self.env._("Takes effect on %(day)s.", day=format_date(self.env, self.effective_date)))
         if problem := self._get_collection_problem():
             notices.append(problem)
-        if self.paused_from and self.subscription_state != 'closed':
+        is_paused_after_end = self.end_date and self.paused_from and self.paused_from > self.end_date
+        if self.paused_from and self.subscription_state != 'closed' and not is_paused_after_end:
             notices.append(self._get_pause_message())
         return notices
 

@@ -18,6 +18,21 @@ class SubscriptionPauseMixin(models.AbstractModel):
         string="Resumes On", copy=False, readonly=True, tracking=True,
         help="The first day which is served again, empty for an open-ended pause.")
 
+    invoice_date_after_pause = fields.Date(
+        string="Next Invoice after the Pause", compute='_compute_invoice_date_after_pause', compute_sudo=True,
+        help="When billing goes on after a pause whose end is known.")
+
+    # === COMPUTE METHODS === #
+
+    @api.depends('subscription_state', 'paused_from', 'paused_until', 'next_invoice_date', 'end_date',
+                 'order_line.next_period_start', 'order_line.product_uom_qty')
+    def _compute_invoice_date_after_pause(self):
+        for order in self:
+            is_told = order.subscription_state in const.CONTRACT_STATES and not order.next_invoice_date
+            lines = order.order_line if is_told and order._is_resumed_before_end() else order.order_line.browse()
+            days = [line._get_bill_date_after(order.paused_until) for line in lines]
+            order.invoice_date_after_pause = min((day for day in days if day), default=False)
+
     # === ACTION METHODS === #
 
     def action_pause(self):
@@ -27,8 +42,11 @@ class SubscriptionPauseMixin(models.AbstractModel):
         :rtype: dict
         :raise UserError: when a subscription isn't in progress
         """
-        return self._get_dialog(
+        action = self._get_dialog(
             'sale_subscription_ext.subscription_pause_action', self.env._("paused"), ('progress', 'paused'))
+        if all(order._is_paused() for order in self):
+            action['name'] = self.env._("Change Pause")
+        return action
 
     def action_resume(self):
         """Show what resuming the subscriptions means, and ask for it; a pause which is only planned is withdrawn.
@@ -101,8 +119,8 @@ class SubscriptionPauseMixin(models.AbstractModel):
                 name=self.name, renewal=waiting[0].name))
 
     def _begin_pause(self):
-        """Stop service as of the day for which a pause is planned, and give unused paid days back where the plan says
-        so.
+        """Stop service as of the day for which a pause is planned, and give unused invoiced days back where the plan
+        says so.
         """
         for order in self.filtered(lambda order: not order.end_date or order.paused_from <= order.end_date):
             order._update_paused_state()
@@ -161,6 +179,10 @@ class SubscriptionPauseMixin(models.AbstractModel):
         """
         self.ensure_one()
         start = format_date(self.env, self.paused_from)
+        is_ending = self.subscription_state == 'closing' or bool(self.end_date and self.paused_until)
+        if is_ending and not self._is_resumed_before_end():
+            return self.env._(
+                "The subscription pauses from %(start)s on and doesn't resume before its end.", start=start)
         if self.paused_until:
             return self.env._(
                 "The subscription pauses from %(start)s on and resumes on %(end)s.",
@@ -186,9 +208,9 @@ class SubscriptionPauseMixin(models.AbstractModel):
             lines._open_served_periods(dict.fromkeys(lines, order.paused_from))
             order.write({'paused_from': False, 'paused_until': False})
             order._skip_until(day)
-            order._invoice_change(charges, today)
+            invoice = order._invoice_change(charges, today)
             order._postpone_missed_changes(day)
-            order._update_resumed_state(day)
+            order._with_step_invoice(invoice)._update_resumed_state(day)
         return []
 
     def _end_pause(self):
@@ -203,7 +225,8 @@ class SubscriptionPauseMixin(models.AbstractModel):
         """
         self.ensure_one()
         event_date = dict.fromkeys(self.order_line, day)
-        message = self.env._("The subscription resumes on %(day)s.", day=format_date(self.env, day))
+        message = self._get_step_message(
+            self.env._("The subscription resumes on %(day)s.", day=format_date(self.env, day)))
         if self.subscription_state == 'paused':
             self._update_subscription_state('progress', message, event_date)
             return
@@ -243,6 +266,15 @@ class SubscriptionPauseMixin(models.AbstractModel):
         self.ensure_one()
         return 'paused' in (self.subscription_state, self.subscription_state == 'closing' and self.state_before_closing)
 
+    def _is_resumed_before_end(self):
+        """Return whether a pause, planned or under way, is over by itself while the contract still runs.
+
+        :rtype: bool
+        """
+        self.ensure_one()
+        return bool(self.paused_from and self.paused_until) and not (
+            self.end_date and self.paused_until > self.end_date)
+
     def _is_pause_planned(self):
         """Return whether a pause hasn't begun yet.
 
@@ -279,10 +311,14 @@ class SubscriptionPauseMixin(models.AbstractModel):
         amount = self.sudo()._get_unused_amount(*days)  # the ledger is the engine's
         if not self.currency_id.is_zero(amount):
             text = format_amount(self.env, amount, self.currency_id)
-            sentences.append(
-                self.env._("%(amount)s paid for these days are credited", amount=text)
-                if self.plan_id.pause_policy == 'credit' else
-                self.env._("%(amount)s paid for these days are kept", amount=text))
+            if self.plan_id.pause_policy != 'credit':
+                sentence = self.env._("%(amount)s incl. tax, invoiced for these days, are kept", amount=text)
+            elif self._is_posting_invoices():
+                sentence = self.env._("%(amount)s incl. tax, invoiced for these days, are credited", amount=text)
+            else:
+                sentence = self.env._(
+                    "%(amount)s incl. tax, invoiced for these days, are credited by a draft to be checked", amount=text)
+            sentences.append(sentence)
         return ', '.join(sentences)
 
     def _get_resume_preview(self):
@@ -303,7 +339,7 @@ class SubscriptionPauseMixin(models.AbstractModel):
         amount = self.sudo()._get_amount_charged_again(today)  # the ledger is the engine's
         if not self.currency_id.is_zero(amount):
             sentences.append(self.env._(
-                "%(amount)s are charged now for days which were given back",
+                "%(amount)s incl. tax are invoiced now for days which were given back",
                 amount=format_amount(self.env, amount, self.currency_id)))
         sentences.append(
             self.env._("the next days to bill begin on %(day)s", day=format_date(self.env, first_day)))

@@ -212,13 +212,13 @@ class SubscriptionPlan(models.Model):
     )
     pause_policy = fields.Selection(
         selection=[
-            ('skip', "Paid days are forfeited"),
-            ('credit', "Paid days are credited"),
+            ('skip', "Invoiced days are forfeited"),
+            ('credit', "Invoiced days are credited"),
         ],
         string="During a Pause",
         required=True,
         default='skip',
-        help="Days of a pause are never billed. This is about those which were paid before.",
+        help="Days of a pause are never billed. This is about those which were invoiced before.",
     )
 
     # Relations

@@ -136,6 +136,23 @@ class SubscriptionScheduleMixin(models.AbstractModel):
         period = self.anchor_date and self.product_uom_qty and self._get_period_from(self.next_period_start)
         return self._get_bill_date(*period) if period else None
 
+    def _get_bill_date_after(self, day):
+        """Return when the line is to be billed next once it is served again after a pause.
+
+        :param datetime.date day: the first day served again
+        :return: nothing where it isn't served any more then
+        :rtype: datetime.date|None
+        """
+        self.ensure_one()
+        if not self.next_period_start or not self.product_uom_qty:
+            return None
+        start = max(self.next_period_start, day)
+        end = self.plan_id._get_natural_period(self.anchor_date, start).end
+        last_days = [last_day for last_day in (self.end_date, self.order_id.end_date) if last_day]
+        if last_days:
+            end = min(end, min(last_days) + timedelta(days=1))
+        return max(self._get_bill_date(start, end), day) if start < end else None
+
     def _get_due_periods(self, day, open_rows=()):
         """Return what is to be billed on `day`, oldest first.
 

@@ -47,6 +47,7 @@ from . import test_random_lives
 from . import test_recurrence
 from . import test_settings
 from . import test_start
+from . import test_stories
 from . import test_taxes
 from . import test_tour
 from . import test_charge

@@ -329,7 +329,8 @@ class TestPause(SaleSubscriptionCommon):
         with freeze_time('2026-01-11 10:00:00'):
             self._pause(order)
         with freeze_time('2026-01-16 10:00:00'):
-            self.assertIn("15.48 are charged now", order._get_resume_preview().replace('\N{NO-BREAK SPACE}', ''))
+            preview = order._get_resume_preview().replace('\N{NO-BREAK SPACE}', '')
+            self.assertIn("15.48 incl. tax are invoiced now", preview)
             order._resume_subscriptions()
         self.assertAlmostEqual(sum(order.invoice_ids.mapped('amount_untaxed_signed')), 25.16)  # 26 of 31 days
         self._assert_ledgers_hold(order)

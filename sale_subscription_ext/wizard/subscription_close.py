@@ -21,7 +21,9 @@ class SubscriptionClose(models.TransientModel):
         default='now',
     )
     close_on = fields.Date(string="Last Day")
-    close_reason_id = fields.Many2one(comodel_name='subscription.close.reason', string="Reason", required=True)
+    close_reason_id = fields.Many2one(
+        comodel_name='subscription.close.reason', string="Reason", required=True,
+        domain=[('is_automatic', '=', False)])
     close_note = fields.Text(string="Details")
     unbilled = fields.Selection(
         selection=[('bill', "Bill it"), ('leave_out', "Leave it out")],
@@ -36,11 +38,12 @@ class SubscriptionClose(models.TransientModel):
             ('credit', "Credit it"),
             ('refund', "Refund it"),
         ],
-        string="What Is Paid Beyond the End",
+        string="What Is Invoiced Beyond the End",
         required=True,
         default='keep',
-        help="Credit: a credit note for the days which aren't served. Refund: the money goes back the way it came,"
-            " where the payment provider can do that.",
+        help="Credit: a credit note for the days which aren't served. Refund: what was paid for them goes back the way"
+            " it came, too, where the payment provider can do that. Where the plan leaves drafts, the credit note is"
+            " one as well: nothing goes back before somebody has checked and confirmed it.",
     )
     has_unbilled = fields.Boolean(compute='_compute_has_rest')
     has_paid_rest = fields.Boolean(compute='_compute_has_rest')
