@@ -223,7 +223,9 @@ class SubscriptionCloseMixin(models.AbstractModel):
         """
         moves = self.env['account.move']
         for order in self:
-            moves |= order._invoice_change(order._prepare_unused_credits(start_dates[order]), invoice_date)
+            move = order._invoice_change(order._prepare_unused_credits(start_dates[order]), invoice_date)
+            order._log_given_back(move)
+            moves |= move
         if is_refunded:
             # Asked for once this is committed: what a provider did can't be rolled back.
             moves.filtered(lambda move: move.move_type == 'out_refund').subscription_refund_state = 'wanted'

@@ -127,6 +127,16 @@ class SubscriptionMailMixin(models.AbstractModel):
             "Invoiced now: %(invoice)s, %(amount)s incl. tax.", invoice=move._get_html_link(),
             amount=format_amount(self.env, move.amount_total, move.currency_id))])
 
+    def _log_given_back(self, move):
+        """Name in the chatter the document which gives invoiced days back.
+
+        :param account.move move: the document, empty where none was made
+        """
+        self.ensure_one()
+        if move:
+            self._message_log(body=self.env._(
+                "What was invoiced and isn't served is given back by %(document)s.", document=move._get_html_link()))
+
     def _get_service_until_end_text(self):
         """Return how a contract whose end is announced is served until then.
 

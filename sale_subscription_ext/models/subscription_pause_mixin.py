@@ -149,7 +149,8 @@ class SubscriptionPauseMixin(models.AbstractModel):
         if self.plan_id.pause_policy != 'credit':
             return
         days = self._get_paused_days(start or self.paused_from, self.paused_until)
-        self._invoice_change(self._prepare_unused_credits(*days), self._subscription_today())
+        self._log_given_back(
+            self._invoice_change(self._prepare_unused_credits(*days), self._subscription_today()))
 
     def _credit_longer_pauses(self, ends):
         """Give back further days of pauses under way, once the contracts end later than it was said, or not at all.

@@ -111,6 +111,18 @@ class TestStories(SaleSubscriptionCommon):
         self.assertEqual(credit.payment_state, 'paid')
         self.assertEqual(credit.invoice_line_ids.subscription_period_ids.billing_status, 'given_back')
 
+    def test_the_chatter_names_the_credit_note_of_a_pause_and_of_an_end(self):
+        paused, closed, kept = self._start(self.crediting), self._start(self.monthly), self._start(self.monthly)
+        self._pause(paused, '2026-01-10')
+        self._close(closed, '2026-01-10', money='credit')
+        self._close(kept, '2026-01-10')
+        for order in (paused, closed):
+            credit = order.invoice_ids.filtered(lambda move: move.move_type == 'out_refund')
+            told = [str(message.body) for message in order.message_ids if "is given back by" in str(message.body)]
+            self.assertEqual(len(told), 1)
+            self.assertIn(f'data-oe-id="{credit.id}"', told[0])
+        self.assertNotIn("is given back by", ' '.join(kept.message_ids.mapped('body')))
+
     # === DIALOGS === #
 
     def test_the_pause_dialog_says_what_was_invoiced_with_taxes_and_where_drafts_are_left(self):
