@@ -151,8 +151,7 @@ class SaleOrder(models.Model):
 
     @api.depends(
         'subscription_state', 'end_date', 'paused_from', 'renewal_date', 'order_line.next_period_start',
-        'order_line.end_date', 'order_line.anchor_date', 'order_line.product_uom_qty',
-        'subscription_period_ids.state',
+        'order_line.end_date', 'order_line.anchor_date', 'order_line.product_uom_qty', 'subscription_period_ids.state',
     )
     def _compute_next_invoice_date(self):
         running = self.filtered(lambda order: order.subscription_state in ('trial', *const.BILLED_STATES))

@@ -197,11 +197,9 @@ class SubscriptionAgreedChangeMixin(models.AbstractModel):
         :rtype: str
         """
         self.ensure_one()
-        if not self.paused_from or (self.end_date and self.end_date <= self.paused_from):
-            return ''
-        if not self.paused_until:
+        if self.invoice_date_after_pause:
+            return format_date(self.env, self.invoice_date_after_pause)
+        is_open_ended = self.paused_from and not self.paused_until
+        if is_open_ended and not (self.end_date and self.end_date <= self.paused_from):
             return self.env._("when the subscription goes on")
-        if self.end_date and self.paused_until > self.end_date:
-            return ''
-        return self.env._(
-            "when the subscription goes on, from %(date)s on", date=format_date(self.env, self.paused_until))
+        return ''

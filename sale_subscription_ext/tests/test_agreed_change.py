@@ -131,7 +131,7 @@ class TestAgreedChanges(DocumentCommon):
         order._pause_subscriptions(date(2026, 1, 25), date(2026, 3, 10))
         facts = self._get_facts(order)
         self.assertEqual(facts['Pause'], "01/25/2026 – 03/09/2026")
-        self.assertEqual(facts['Next Invoice'], "when the subscription goes on, from 03/10/2026 on")
+        self.assertEqual(facts['Next Invoice'], "03/10/2026")
         later = self._create_billed()
         later._pause_subscriptions(date(2026, 2, 15))
         facts = self._get_facts(later)
