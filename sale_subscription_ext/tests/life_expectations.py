@@ -186,6 +186,8 @@ class Expectations:
         story, order = self.stories[line], line.order_id
         is_kept = self.is_money_kept(order, order_was, order_now)
         if now.end and not was.end:
+            # A change which something stood in the way of ends the line on the agreed day all the same.
+            story.served = {day for day in story.served if day <= now.end}
             self.stop_line(line, {line: was}, now.end + DAY, is_kept)
         if now.anchor != was.anchor:
             story.anchors.append((now.next_start, now.anchor))
