@@ -128,9 +128,7 @@ class SaleOrder(models.Model):
 
     @api.depends('state', 'is_subscription', 'amendment_type', 'subscription_id')
     def _compute_subscription_state(self):
-        """Quotations with a plan are drafts or renewals; from the confirmation on, `_update_subscription_state`
-        decides. Amendments stay amendments.
-        """
+        """Quotations with a plan are drafts or renewals; once confirmed, `_update_subscription_state` decides."""
         for order in self:
             if order.amendment_type:
                 order.subscription_state = order.state != 'cancel' and 'amendment'
@@ -201,6 +199,7 @@ class SaleOrder(models.Model):
         mail, and without billing what lies before their next invoice date.
         """
         for vals in vals_list:
+            self._check_result_fields(vals)
             if 'plan_id' not in vals:
                 # Beforehand: a plan chosen later would price the lines again.
                 vals['plan_id'] = self._get_default_plan(vals).id
@@ -216,6 +215,7 @@ class SaleOrder(models.Model):
         """Override of `sale` to keep what a running contract was signed for, and what the engine alone knows."""
         if vals.get('stage_id'):
             self._check_stage(self.env['subscription.stage'].browse(vals['stage_id']))
+        self._check_result_fields(vals)
         if not self.env.su:
             self._check_engine_fields(vals)
         if vals.keys() & SIGNED_FIELDS:

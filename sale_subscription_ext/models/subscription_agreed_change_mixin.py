@@ -84,7 +84,7 @@ class SubscriptionAgreedChangeMixin(models.AbstractModel):
         day = self._get_coming_bill_day()
         if not day or amendment.effective_date <= max(day, self._subscription_today()):
             return None
-        return None if amendment.effective_date == self._get_first_unbilled_day() else day
+        return None if amendment._begins_with_unbilled_period() else day
 
     def _get_coming_bill_day(self):
         """Return the next day on which something is billed by the schedule of the lines.
@@ -158,12 +158,15 @@ class SubscriptionAgreedChangeMixin(models.AbstractModel):
         :rtype: str
         """
         self.ensure_one()
-        if not self.paused_from:
+        is_over = self.subscription_state not in const.CONTRACT_STATES
+        if not self.paused_from or is_over or (self.end_date and self.end_date < self.paused_from):
             return ''
         start = format_date(self.env, self.paused_from)
-        if self.paused_until:
+        if self._is_resumed_before_end():
             end = format_date(self.env, self.paused_until - timedelta(days=1))
             text = self.env._("%(start)s – %(end)s", start=start, end=end)
+        elif self.paused_until:
+            text = self.env._("from %(start)s on, until the end", start=start)
         else:
             text = self.env._("from %(start)s on, until it is resumed", start=start)
         if self.plan_id.sudo().pause_policy == 'credit':

@@ -96,7 +96,7 @@ class SubscriptionAmendmentApplyMixin(models.AbstractModel):
             if order.effective_date <= order._subscription_today():
                 order._apply_amendment()
                 continue
-            order.agreed_amounts = order._prepare_agreed_amounts()
+            order.sudo().agreed_amounts = order._prepare_agreed_amounts()  # only the engine writes it
             order._log_scheduled()
 
     def _lock_contract(self):
@@ -141,13 +141,24 @@ class SubscriptionAmendmentApplyMixin(models.AbstractModel):
         for order in waiting:
             contract = order.subscription_id
             day = date or contract._subscription_today()
-            if order.effective_date > day and order.effective_date != contract._get_first_unbilled_day():
+            if order.effective_date > day and not order._begins_with_unbilled_period():
                 continue
             try:
                 with self.env.cr.savepoint():
                     order._apply_along_with_billing()
             except UserError as error:
                 order._log_amendment_error(error)
+
+    def _begins_with_unbilled_period(self):
+        """Return whether an amendment takes effect with the first period of its contract, or of what it changes, which
+        isn't billed yet: billed ahead, it is billed as changed.
+
+        :rtype: bool
+        """
+        self.ensure_one()
+        changed = self.order_line._get_line_changes()
+        days = {day for change in changed if (day := change.parent.next_period_start)}
+        return self.effective_date == self.subscription_id._get_first_unbilled_day() or days == {self.effective_date}
 
     def _apply_along_with_billing(self):
         """Apply a confirmed amendment, and leave its invoice to the billing which is under way.

@@ -143,8 +143,9 @@ class SubscriptionAmendmentPreviewMixin(models.AbstractModel):
         self.ensure_one()
         if self._is_open_amendment():
             return self._get_amendment_preview()
-        agreed = self.agreed_amounts
-        if self.state != 'sale' or not agreed:
+        agreed, contract = self.agreed_amounts, self.subscription_id.sudo()  # whoever reads the document
+        is_lost = not self.applied_date and contract.subscription_state not in const.CONTRACT_STATES
+        if self.state != 'sale' or not agreed or is_lost:
             return None
         Plan = self.sudo().env['subscription.plan']  # whoever reads the document
         totals = {name: {Plan.browse(plan_id): amount for plan_id, amount in agreed[name]} for name in TOTALS_NAMES}

@@ -1,4 +1,4 @@
-from odoo import fields, models
+from odoo import api, fields, models
 from odoo.exceptions import UserError
 
 from .. import const
@@ -14,7 +14,11 @@ ENGINE_FIELDS = frozenset({
     'paused_from', 'paused_until', 'renewal_date', 'subscription_id', 'origin_order_id',
     'charge_state', 'charge_reminder_date', 'method_warning_date',
     'paused_as_unpaid', 'state_before_closing', 'end_date_before_closing', 'close_money', 'close_unbilled',
+    'renewal_before_closing_id',
 })
+
+# What became of a change or a renewal, of which nobody else writes.
+RESULT_FIELDS = frozenset({'applied_date', 'amendment_invoice_id', 'agreed_amounts', 'renewed_terms'})
 
 
 def get_changed_fields(record, vals, names):
@@ -64,6 +68,18 @@ class SubscriptionGuardMixin(models.AbstractModel):
                     "Subscription %(name)s can't end in the past. Close it instead, with the button Close.",
                     name=order.name,
                 ))
+
+    @api.model
+    def _check_result_fields(self, vals):
+        """Refuse to set by hand what became of a change or a renewal.
+
+        :param dict vals: the wished values
+        :raise UserError: saying what to do instead
+        """
+        if not self.env.su and (names := RESULT_FIELDS & vals.keys()):
+            raise UserError(self.env._(
+                "%(fields)s follow from confirming a change or renewal and can't be set. Confirm or cancel it instead.",
+                fields=', '.join(self._fields[name]._description_string(self.env) for name in sorted(names))))
 
     def _check_signed(self, vals):
         """Refuse another plan, start, company or currency on a running contract.

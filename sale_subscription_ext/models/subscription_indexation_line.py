@@ -87,7 +87,9 @@ class SubscriptionIndexationLine(models.Model):
         pending = self.filtered(lambda line: line.state in PENDING_STATES)
         pending.change_ids._cancel()
         pending.state = 'cancel'
-        if told := pending.filtered('announce_time'):
+        # Where a part is applied, not all of it is called off.
+        if told := pending.filtered(
+                lambda line: line.announce_time and 'applied' not in line.change_ids.mapped('state')):
             told.is_withdrawal_due = True
             self.env.ref('sale_subscription_ext.ir_cron_run_indexations')._trigger()
         pending._update_states()

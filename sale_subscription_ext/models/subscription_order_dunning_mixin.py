@@ -171,8 +171,11 @@ class SubscriptionOrderDunningMixin(models.AbstractModel):
         if is_told:
             self._get_told_order_ids().update(pausing.ids)
         pausing.with_context(sale_subscription_ext_unpaid=True)._pause_subscriptions()
-        # What the pause itself gave back can't be paid any more: going on by itself would only ask for it again.
-        pausing.filtered(lambda order: not order.is_in_dunning).paused_as_unpaid = False
+        # What the pause itself gave back can't be paid any more: going on by itself would only ask for it again, and no
+        # other e-mail tells of the pause.
+        settled = pausing.filtered(lambda order: not order.is_in_dunning)
+        settled.paused_as_unpaid = False
+        self._get_told_order_ids().difference_update(settled.ids)
         return pausing
 
     def _begin_pause(self):

@@ -25,7 +25,8 @@ class SubscriptionPauseMixin(models.AbstractModel):
     # === COMPUTE METHODS === #
 
     @api.depends('subscription_state', 'paused_from', 'paused_until', 'next_invoice_date', 'end_date',
-                 'order_line.next_period_start', 'order_line.product_uom_qty')
+                 'order_line.next_period_start', 'order_line.product_uom_qty', 'order_line.end_date',
+                 'order_line.anchor_date', 'order_line.plan_id')
     def _compute_invoice_date_after_pause(self):
         for order in self:
             is_told = order.subscription_state in const.CONTRACT_STATES and not order.next_invoice_date

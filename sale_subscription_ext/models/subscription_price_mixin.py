@@ -143,8 +143,8 @@ class SubscriptionLinePriceMixin(models.AbstractModel):
         coming = self.sudo().price_change_ids.filtered(
             lambda change: change.state == 'to_apply' and change.effective_date <= start)
         if coming:
-            vals.update(
-                price_unit=coming[0].new_price_unit, discount=coming[0].new_discount, **optional_values)
+            vals |= {
+                'price_unit': coming[0].new_price_unit, 'discount': coming[0].new_discount, **optional_values}
         return vals
 
     def _prepare_mrr_movement(self, event_type, event_date, change, company_change):

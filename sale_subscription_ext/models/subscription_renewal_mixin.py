@@ -184,16 +184,21 @@ class SubscriptionRenewalMixin(models.AbstractModel):
         :param sale.order renewal: nothing, where none was cancelled or it isn't any more
         """
         self.ensure_one()
-        if renewal.state != 'cancel':
+        if renewal.state != 'cancel' or renewal.subscription_id != self:
             return
         renewal.state = 'draft'  # signed as it is
         self._update_open_quotations()
         if self.subscription_state in const.RUNNING_STATES:
-            renewal.action_confirm()
-            return
+            try:
+                with self.env.cr.savepoint():
+                    renewal.action_confirm()
+            except UserError as error:
+                renewal._message_log(body=str(error))
+            else:
+                return
         self._message_log(body=self.env._(
             "Renewal %(name)s, which the end had cancelled, is a quotation again. Confirm it once the subscription"
-            " goes on.", name=renewal.name))
+            " goes on and nothing stands in its way.", name=renewal.name))
 
     def _withdraw_renewals(self):
         """Let contracts go on whose confirmed renewal is cancelled."""

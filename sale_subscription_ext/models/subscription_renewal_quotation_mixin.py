@@ -1,6 +1,8 @@
 from odoo import fields, models
 from odoo.fields import Command
 
+from .subscription_amendment_line_mixin import TERM_FIELDS
+
 
 class SubscriptionLineRenewalQuotationMixin(models.AbstractModel):
     """A line of a renewal follows the line of the contract which it goes on with."""
@@ -15,11 +17,13 @@ class SubscriptionLineRenewalQuotationMixin(models.AbstractModel):
         :rtype: dict
         """
         self.ensure_one()
-        price = self.currency_id._convert(
-            self.price_unit, renewal.currency_id, renewal.company_id, renewal._subscription_today(), round=False)
+        price, automatic_price = (
+            self.currency_id._convert(
+                amount, renewal.currency_id, renewal.company_id, renewal._subscription_today(), round=False)
+            for amount in (self.price_unit, self.technical_price_unit))
         return {
             **self.copy_data()[0], 'order_id': renewal.id, 'renewed_line_id': self.id,
-            'price_unit': price, 'technical_price_unit': price,
+            'price_unit': price, 'technical_price_unit': automatic_price,
         }
 
     def _follow_terms(self, wished, before, current):
@@ -33,11 +37,12 @@ class SubscriptionLineRenewalQuotationMixin(models.AbstractModel):
         terms = {
             name: current[name] if self._is_same_term(wish, before[name]) else wish for name, wish in wished.items()}
         # Another plan of the order may have priced the line again.
-        values = {name: terms[name] for name in self._get_changed_terms(terms)}
+        values = {name: terms[name] for name in self._get_changed_terms(terms, wished)}
         if 'tax_ids' in values:
             values['tax_ids'] = [Command.set(values['tax_ids'])]
         if values:
-            self.write(values)
+            # With price and discount, which the host determines again for another quantity.
+            self.write({**{name: terms.get(name, self[name]) for name in ('price_unit', 'discount')}, **values})
 
 
 class SubscriptionRenewalQuotationMixin(models.AbstractModel):
@@ -76,11 +81,11 @@ class SubscriptionRenewalQuotationMixin(models.AbstractModel):
             'origin_order_id': (self.origin_order_id or self).id,
             'collection_mode': self.collection_mode,
             'payment_token_id': self.payment_token_id.id,
-            'renewed_terms': self._get_terms_to_renew(),
             **values,
         }).with_env(self.env)
         for line, copied in zip(lines.sorted(), renewal.order_line.sorted(), strict=True):
             copied.renewed_line_id = line
+        renewal.sudo().renewed_terms = self._get_terms_to_renew()  # only the engine writes it
         renewal.message_post_with_source(
             'mail.message_origin_link', render_values={'self': renewal, 'origin': self}, subtype_xmlid='mail.mt_note')
         self._message_log(body=self.env._("A renewal is prepared: %(name)s.", name=renewal.name))
@@ -132,7 +137,12 @@ class SubscriptionRenewalQuotationMixin(models.AbstractModel):
         renewal = self.with_context(
             sale_subscription_ext_changing=True, sale_subscription_ext_no_setup=True, sale_no_log_for_new_lines=True)
         before, current = self.renewed_terms['lines'], terms['lines']
-        wishes = {line: line._get_raw_terms() for line in renewal.order_line if line.renewed_line_id}
+        # An amount in another currency isn't that of the contract.
+        names = [name for name in TERM_FIELDS if name != 'price_unit' or renewal.currency_id == contract.currency_id]
+        wishes = {
+            line: line._get_raw_terms(names) for line in renewal.order_line
+            if line.renewed_line_id and not line.display_type
+        }
         if renewal.plan_id.id == self.renewed_terms['plan_id'] != terms['plan_id']:
             renewal.plan_id = contract.plan_id
         left = renewal.order_line.browse()

@@ -132,6 +132,10 @@ class TestAgreedChanges(DocumentCommon):
         facts = self._get_facts(order)
         self.assertEqual(facts['Pause'], "01/25/2026 – 03/09/2026")
         self.assertEqual(facts['Next Invoice'], "03/10/2026")
+        order.end_date = '2026-03-01'
+        self.assertEqual(self._get_facts(order)['Pause'], "from 01/25/2026 on, until the end")
+        order._close_subscriptions(self.reason)
+        self.assertNotIn('Pause', self._get_facts(order))
         later = self._create_billed()
         later._pause_subscriptions(date(2026, 2, 15))
         facts = self._get_facts(later)

@@ -298,6 +298,19 @@ class TestSeveralAmendments(AmendmentCommon):
         self.assertFalse(order.invoice_ids.filtered(lambda move: move.move_type == 'out_refund'))
         self._assert_ledgers_hold(order)
 
+    def test_what_is_billed_ahead_of_its_change_is_billed_as_changed(self):
+        self.yearly.invoice_lead_days = 45
+        order = self._create_billed(self.service, {'product_id': self.support.id, 'plan_id': self.yearly.id})
+        lower = self._amend(order, {1: {'price_unit': 90.0}})
+        lower.action_confirm()
+        with freeze_time('2026-11-17 10:00:00'):
+            for month in range(2, 12):
+                self._bill(f'2026-{month:02}-01', order)
+            self.assertEqual(order.get_subscription_forecast(1)[0]['amount_untaxed'], 90.0)
+            self.assertEqual(self._bill('2026-11-17', order).amount_untaxed, 90.0)
+        self.assertTrue(lower.applied_date)
+        self._assert_ledgers_hold(order)
+
     def test_a_change_which_changes_nothing_is_neither_sent_nor_confirmed(self):
         order = self._create_billed(
             self.service, {'display_type': 'line_section', 'name': "Options", 'is_optional': True},

@@ -353,6 +353,8 @@ class TestDunning(SubscriptionDunningCommon):
         self.assertEqual((order.subscription_state, order.is_in_dunning), ('paused', False))
         self.assertFalse(order.activity_ids)
         self.assertFalse(self._get_mails(order, 'unpaid_reminder'))
+        self._flush_tracking()
+        self.assertEqual(len(order.message_ids.filtered(lambda message: 'is paused' in (message.subject or ''))), 1)
 
     def test_a_pause_by_hand_is_not_ended_by_a_payment(self):
         order = self._create_unpaid()

@@ -109,6 +109,18 @@ class TestPause(SaleSubscriptionCommon):
         self.assertEqual(self._bill('2026-02-01').amount_untaxed, 120.0)
         self._assert_ledgers_hold(order)
 
+    def test_days_are_charged_again_also_where_another_price_was_decided_for_them(self):
+        order = self._create_order(plan=self.crediting, confirm=True)
+        self._bill('2026-01-01')
+        with freeze_time('2026-01-10 10:00:00'):
+            self._pause(order)
+            self.env['subscription.price.change'].sudo().create({
+                'order_line_id': order.order_line.id, 'state': 'to_apply', 'effective_date': '2026-01-01',
+                'apply_date': '2026-02-01', 'old_price_unit': 30.0, 'new_price_unit': 33.0})
+        with freeze_time('2026-01-20 10:00:00'):
+            order._resume_subscriptions()
+        self.assertEqual(self._get_billed_amount(order), 20.32)  # 30 × 21/31
+
     def test_what_somebody_gave_away_by_hand_is_not_charged_again(self):
         order = self._create_order(plan=self.crediting, confirm=True)
         refund = self._bill('2026-01-01')._reverse_moves([{'invoice_date': '2026-01-01'}])

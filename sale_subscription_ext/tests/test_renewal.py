@@ -276,6 +276,18 @@ class TestRenewal(SaleSubscriptionCommon):
         self.assertRecordValues(renewal, [{'state': 'draft', 'subscription_state': 'renewal'}])
         self.assertIn(f"{renewal.name}, which the end had cancelled", order.message_ids[0].body)
 
+    def test_a_renewal_which_cannot_be_confirmed_again_does_not_hold_up_undoing_the_end(self):
+        order = self._create_order(confirm=True)
+        self._bill('2026-01-01')
+        renewal = self._renew(order)
+        renewal.action_confirm()
+        order._plan_closing(self.reason, date=Date.to_date('2026-01-20'))
+        renewal.order_line.with_context(sale_subscription_ext_changing=True).plan_id = False
+        renewal.plan_id = False
+        order._undo_closing()
+        self.assertEqual((order.subscription_state, renewal.state), ('progress', 'draft'))
+        self.assertIn("is a quotation again", order.message_ids[0].body)
+
     def test_another_renewal_of_a_closing_contract_leaves_the_first_one_cancelled(self):
         order = self._create_order(confirm=True)
         self._bill('2026-01-01')

@@ -1,3 +1,4 @@
+from odoo.exceptions import UserError
 from odoo.fields import Command
 from odoo.tests import freeze_time
 
@@ -21,6 +22,7 @@ class TestRenewalQuotation(AmendmentCommon):
         order = self._create_billed(self.service, self.support)
         renewal = self._renew(order)
         renewal.order_line[1].write({'price_unit': 100.0})
+        self.service.list_price = 99.0  # for others
         self._amend(order, {
             0: {'product_uom_qty': 3, 'discount': 10.0}, 1: {'product_uom_qty': 2, 'price_unit': 130.0},
         }).action_confirm()
@@ -44,6 +46,27 @@ class TestRenewalQuotation(AmendmentCommon):
         self.assertEqual(renewal.order_line[1].renewed_line_id.order_id, order)
         order.order_line = [Command.create({'product_id': self.support.id, 'price_unit': 99.0})]
         self.assertEqual(self._get_lines(renewal)[2:], [(self.support, 1.0, 99.0, 0.0)])
+
+    def test_sections_and_notes_of_a_renewal_stay(self):
+        order = self._create_billed(
+            {'display_type': 'line_section', 'name': "Servers"}, self.service,
+            {'display_type': 'line_note', 'name': "In Europe"})
+        renewal = self._renew(order)
+        order.order_line[1].product_uom_qty = 2
+        self.assertEqual(renewal.order_line.mapped('display_type'), ['line_section', False, 'line_note'])
+        self.assertEqual(renewal.order_line[1].product_uom_qty, 2.0)
+
+    def test_nobody_sets_by_hand_what_became_of_a_change_or_a_renewal(self):
+        order = self._create_billed()
+        renewal, amendment = self._renew(order), self._amend(order, {0: {'product_uom_qty': 2}})
+        for record, vals in (
+                (renewal, {'renewed_terms': False}), (amendment, {'applied_date': '2026-01-01'}),
+                (amendment, {'amendment_invoice_id': order.invoice_ids.id}), (amendment, {'agreed_amounts': {}}),
+                (order, {'renewal_before_closing_id': renewal.id})):
+            with self.subTest(vals=vals), self.assertRaisesRegex(UserError, "can't be set"):
+                record.with_user(self.env.user).sudo(False).write(vals)
+        with self.assertRaisesRegex(UserError, "can't be set"):
+            self.Order.sudo(False).create({'partner_id': self.partner.id, 'amendment_invoice_id': order.invoice_ids.id})
 
     def test_what_a_renewal_leaves_out_stays_left_out(self):
         order = self._create_billed(self.service, self.support)
@@ -139,3 +162,5 @@ class TestRenewalQuotation(AmendmentCommon):
         renewal.pricelist_id = pricelist
         order.order_line = [Command.create({'product_id': self.support.id, 'price_unit': 100.0})]
         self.assertEqual(renewal.order_line[1].price_unit, 200.0)
+        order.order_line[1].write({'price_unit': 110.0, 'product_uom_qty': 3})
+        self.assertRecordValues(renewal.order_line[1], [{'price_unit': 200.0, 'product_uom_qty': 3.0}])
