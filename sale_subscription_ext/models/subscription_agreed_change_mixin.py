@@ -141,8 +141,7 @@ class SubscriptionAgreedChangeMixin(models.AbstractModel):
         if not amendments:
             return []
         if order._is_paused():
-            return [self.env._(
-                "%(name)s, when the subscription goes on", name=', '.join(amendments.mapped('name')))]
+            return [order._get_change_after_pause_text(amendment) for amendment in amendments]
         texts = []
         with order._leave_no_trace():
             for amendment in amendments:
@@ -151,6 +150,18 @@ class SubscriptionAgreedChangeMixin(models.AbstractModel):
                     texts.append(self.env._(
                         "from %(date)s on: %(amounts)s", date=day, amounts=', '.join(order._get_recurring_texts())))
         return texts
+
+    def _get_change_after_pause_text(self, amendment):
+        """Return when a change takes effect of a contract which is paused: not before that goes on.
+
+        :param sale.order amendment: an amendment which waits for its day
+        :rtype: str
+        """
+        self.ensure_one()
+        if not self.paused_until:
+            return self.env._("%(name)s, when the subscription goes on", name=amendment.name)
+        day = max(amendment.effective_date, self.paused_until)
+        return self.env._("%(name)s, from %(date)s on", name=amendment.name, date=format_date(self.env, day))
 
     def _get_pause_text(self):
         """Return between which days a contract isn't served, now or later.

@@ -58,8 +58,20 @@ class SubscriptionDocumentMixin(models.AbstractModel):
         """
         self.ensure_one()
         anchor = self._get_facts_anchor()
+        text = self._get_day_text(anchor) if anchor else ''
+        if text and self.start_date and anchor > max(self.start_date, self._subscription_today()):
+            return self.env._("%(day)s, from %(date)s on", day=text, date=format_date(self.env, anchor))
+        return text
+
+    def _get_day_text(self, anchor):
+        """Return on which day periods begin which are counted from a date.
+
+        :param datetime.date anchor: the billing day
+        :rtype: str
+        """
+        self.ensure_one()
         unit = self.plan_id.billing_period_unit
-        if not anchor or unit == 'day':
+        if unit == 'day':
             return ''
         if unit == 'week':
             return format_date(self.env, anchor, date_format='EEEE')
@@ -128,10 +140,10 @@ class SubscriptionDocumentMixin(models.AbstractModel):
                 return ''
             start = line.start_date if is_quoted else self.start_date
             day = start if is_quoted else max(self._subscription_today(), start)
-            period = line.plan_id._get_natural_period(line.anchor_date, day)
+            period = line._get_billed_period(day) or line.plan_id._get_natural_period(line.anchor_date, day)
             text = self.env._(
-                "%(start)s – %(end)s", start=format_date(self.env, max(period.start, start)),
-                end=format_date(self.env, period.end - timedelta(days=1)))
+                "%(start)s – %(end)s", start=format_date(self.env, max(period[0], start)),
+                end=format_date(self.env, period[1] - timedelta(days=1)))
         return self._say_if_accepted_today(text)
 
     def _say_if_accepted_today(self, text):
@@ -325,6 +337,9 @@ class SubscriptionDocumentMixin(models.AbstractModel):
         """
         self.ensure_one()
         parent = self.subscription_id
+        if successor := self._get_waiting_renewals()[:1]:
+            return [(self.env._("Renewed By"), self.env._(
+                "%(name)s, from %(date)s on", name=successor.name, date=format_date(self.env, successor.start_date)))]
         if self.amendment_type or not parent:
             return []
         if self.subscription_state != 'renewal':

@@ -129,6 +129,18 @@ class SubscriptionLineProrationMixin(models.AbstractModel):
                         " since. Cancel that credit note first.",
                         product=line.product_id.display_name, day=format_date(self.env, day)))
 
+    def _get_billed_period(self, day):
+        """Return the period of the ledger in which a day of this line was billed.
+
+        :param datetime.date day: any day
+        :return: (first day, day after the last), nothing where the day isn't in the ledger
+        :rtype: tuple[datetime.date, datetime.date]|None
+        """
+        self.ensure_one()
+        rows = self.sudo().period_ids.filtered(lambda row: (  # whoever reads the document
+            row.kind == 'regular' and row.date_start <= day < row.date_end))
+        return (rows[0].date_start, rows[0].date_end) if rows else None
+
     def _get_paid_times(self):
         """Return how often the days of this line are charged, less how often they are given back.
 

@@ -95,6 +95,7 @@ class SubscriptionTransferMixin(models.AbstractModel):
         for order in changed:
             if now[order]['commercial_partner_id'] != owners[order]['commercial_partner_id']:
                 order._change_readers(owners[order]['partner_id'])
+                order._hand_over_quotations(owners[order]['partner_id'])
 
     def _prepare_transfer(self, booked, owner):
         """Prepare the pairs of movements of one order.
@@ -118,6 +119,46 @@ class SubscriptionTransferMixin(models.AbstractModel):
         if is_other_customer and vals_list:
             vals_list[0]['contract_change'], vals_list[1]['contract_change'] = -1, 1
         return vals_list
+
+    def _get_offers(self):
+        """Return the changes and renewals of this contract which its customer may still accept.
+
+        :rtype: sale.order
+        """
+        self.ensure_one()
+        return (self.amendment_ids | self.renewal_ids).filtered(lambda order: order.state in ('draft', 'sent'))
+
+    def _hand_over_quotations(self, partner_id):
+        """Cancel what was offered to the old customer, who has nothing to accept any more; what is agreed and waits for
+        its day goes to the new one along with the contract.
+
+        :param int partner_id: of the old customer
+        """
+        self.ensure_one()
+        if offers := self._get_offers():
+            offers._action_cancel()
+            self._message_log(body=self.env._(
+                "%(names)s, offered to the old customer, is cancelled. Make a new quotation where it is still wanted.",
+                names=', '.join(offers.mapped('name'))))
+        waiting = self._get_waiting_renewals() | self._get_agreed_amendments()
+        waiting.write({
+            name: self[name].id for name in ('partner_id', 'partner_invoice_id', 'partner_shipping_id')})
+        for order in waiting:
+            order._change_readers(partner_id)
+
+    def _get_customer_invoices(self):
+        """Return the invoices which the customer finds on the page of an order: not those of who had it before.
+
+        :return: the last three which are posted
+        :rtype: account.move
+        """
+        self.ensure_one()
+        moves = (self.invoice_ids | self.amendment_invoice_id).filtered(
+            lambda move: move.state not in ('draft', 'cancel'))
+        if self.is_subscription or self.amendment_type:
+            customers = (self.partner_id | self.partner_invoice_id).commercial_partner_id
+            moves = moves.filtered(lambda move: move.commercial_partner_id in customers)
+        return moves.sorted('date', reverse=True)[:3]
 
     def _change_readers(self, partner_id):
         """Let the new customer follow the contract, and the old one and its secure link read it no more.

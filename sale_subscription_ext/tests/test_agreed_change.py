@@ -126,6 +126,26 @@ class TestAgreedChanges(DocumentCommon):
         self.assertNotIn('Agreed Change', self._get_facts(order))
         self.assertEqual(order.get_subscription_forecast(1)[0]['amount_total'], 40.0)
 
+    def test_a_new_billing_day_is_said_from_when_on_beside_the_billed_period(self):
+        order = self._create_billed()
+        order._change_billing_day(date(2026, 2, 10))
+        facts = self._get_facts(order)
+        self.assertEqual(facts['Period'], "01/01/2026 – 01/31/2026")
+        self.assertEqual(facts['Billing Day'], "day 10 of the month, from 02/10/2026 on")
+
+    def test_a_confirmed_renewal_is_said_on_the_contract(self):
+        order = self._create_billed()
+        renewal = self.Order.browse(order.action_renew()['res_id'])
+        renewal.action_confirm()
+        self.assertEqual(self._get_facts(order)['Renewed By'], f"{renewal.name}, from 02/01/2026 on")
+        self.assertEqual(self._get_facts(renewal)['Renewal Of'], f"{order.name}, from 02/01/2026 on")
+
+    def test_a_change_for_a_day_after_the_pause_keeps_its_day(self):
+        order = self._create_billed()
+        amendment = self._confirm_later(order, {0: {'price_unit': 50.0}}, day='2026-03-01')
+        order._pause_subscriptions(date(2026, 1, 17), date(2026, 2, 10))
+        self.assertEqual(self._get_facts(order)['Agreed Change'], f"{amendment.name}, from 03/01/2026 on")
+
     def test_a_planned_pause_is_said_with_the_next_invoice(self):
         order = self._create_billed()
         order._pause_subscriptions(date(2026, 1, 25), date(2026, 3, 10))

@@ -48,6 +48,46 @@ class TestHandOver(SaleSubscriptionCommon):
         self.assertIn(self.other, order.message_partner_ids)
         self.assertNotEqual(order._portal_ensure_token(), token)
 
+    def test_what_was_offered_to_the_old_customer_is_cancelled_and_what_is_agreed_goes_along(self):
+        order = self._create_order(self.service, self.support, confirm=True)
+        invoice = self._bill('2026-01-01')
+        offer, agreed = (self.Order.browse(order.action_change()['res_id']) for _number in range(2))
+        renewal = self.Order.browse(order.action_renew()['res_id'])
+        agreed.write({'amendment_timing': 'next_period'})
+        agreed.order_line[0].product_uom_qty = 3
+        agreed.action_confirm()
+        token = agreed._portal_ensure_token()
+        dialog = self.env['subscription.hand.over'].create({'order_ids': order.ids, 'partner_id': self.other.id})
+        self.assertIn(f"{offer.name}, {renewal.name}, offered to the old customer, is cancelled", dialog.preview)
+        dialog.action_apply()
+        self.assertEqual((offer | renewal).mapped('state'), ['cancel', 'cancel'])
+        self.assertEqual((agreed.state, agreed.partner_id), ('sale', self.other))
+        self.assertNotEqual(agreed._portal_ensure_token(), token)
+        with freeze_time('2026-02-01 10:00:00'):
+            invoices = self._bill('2026-02-01')
+        self.assertEqual((invoices.amount_untaxed, invoices.partner_id), (210.0, self.other))
+        self.assertEqual(order._get_customer_invoices(), invoices, "What the old customer owes is theirs")
+        self.assertIn(invoice, order.invoice_ids)
+
+    def test_a_renewal_which_waits_takes_over_for_the_new_customer(self):
+        order = self._create_order(confirm=True)
+        self._bill('2026-01-01')
+        renewal = self.Order.browse(order.action_renew()['res_id'])
+        renewal.action_confirm()
+        self._hand_over(order, partner_id=self.other.id)
+        self.assertEqual((renewal.state, renewal.partner_id), ('sale', self.other))
+        with freeze_time('2026-02-01 10:00:00'):
+            self._run_cron('ir_cron_run_lifecycle')
+            self.assertEqual(self._bill('2026-02-01').partner_id, self.other)
+        self._assert_ledgers_hold(order | renewal)
+
+    def test_another_contact_of_the_same_customer_keeps_the_offers(self):
+        contact = self.env['res.partner'].create({'name': "Buyer", 'parent_id': self.partner.id})
+        order = self._create_order(confirm=True)
+        offer = self.Order.browse(order.action_change()['res_id'])
+        self._hand_over(order, partner_id=contact.id)
+        self.assertEqual(offer.state, 'draft')
+
     def test_churn_counts_for_the_new_customer(self):
         order = self._create_order(confirm=True)
         self._hand_over(order, partner_id=self.other.id)

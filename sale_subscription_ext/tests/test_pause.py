@@ -151,6 +151,14 @@ class TestPause(SaleSubscriptionCommon):
         self.assertEqual(self._bill('2026-02-01').amount_untaxed, 30.0)
         self._assert_ledgers_hold(order)
 
+    def test_the_dialog_of_a_pause_under_way_begins_with_its_end(self):
+        order = self._create_order(confirm=True)
+        self._bill('2026-01-01')
+        self._pause(order, pause_until='2026-01-20')
+        action = order.action_pause()
+        dialog = self.env[action['res_model']].with_context(**action['context']).create({})
+        self.assertEqual(dialog.pause_until, Date.to_date('2026-01-20'))
+
     def test_a_longer_pause_credits_the_days_added(self):
         order = self._create_order(plan=self.crediting, confirm=True)
         self._bill('2026-01-01')

@@ -78,9 +78,15 @@ class SubscriptionHandOver(models.TransientModel):
         """Override to say what handing over does."""
         new = [record.display_name for record in (
             self.partner_id, self.partner_invoice_id - self.partner_id, self.user_id, self.team_id) if record]
-        return self.env._(
+        text = self.env._(
             "%(mrr)s a month go to %(new)s", mrr=format_amount(self.env, order.mrr, order.currency_id),
             new=', '.join(new) or '…')
+        offers = order.sudo()._get_offers()  # whoever hands it over may not see them
+        if offers and self.partner_id.commercial_partner_id not in (False, order.partner_id.commercial_partner_id):
+            return self.env._(
+                "%(text)s; %(names)s, offered to the old customer, is cancelled", text=text,
+                names=', '.join(offers.mapped('name')))
+        return text
 
     # === TOOLING === #
 

@@ -18,7 +18,8 @@ class SubscriptionPause(models.TransientModel):
     )
     pause_from = fields.Date(string="First Day Paused")
     pause_until = fields.Date(
-        string="Resume On", help="The first day which is served again. Empty: until somebody resumes it.")
+        string="Resume On", compute='_compute_pause_until', store=True, readonly=False,
+        help="The first day which is served again. Empty: until somebody resumes it.")
     is_begun = fields.Boolean(compute='_compute_is_begun')
 
     # === COMPUTE METHODS === #
@@ -27,6 +28,13 @@ class SubscriptionPause(models.TransientModel):
     def _compute_is_begun(self):
         for wizard in self:
             wizard.is_begun = all(order._is_paused() for order in wizard._get_orders())
+
+    @api.depends('order_ids')
+    def _compute_pause_until(self):
+        """Begin with the day which is agreed already, where it is one."""
+        for wizard in self:
+            days = {order.paused_until for order in wizard._get_orders()}
+            wizard.pause_until = wizard.is_begun and len(days) == 1 and days.pop()
 
     @api.depends('order_ids', 'pause_when', 'pause_from', 'pause_until')
     def _compute_preview(self):
