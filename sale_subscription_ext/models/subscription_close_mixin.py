@@ -108,6 +108,7 @@ class SubscriptionCloseMixin(models.AbstractModel):
         message = engine[:1]._get_close_message(reason, note, date)
         engine.filtered(lambda order: order.subscription_state != 'closing')._update_subscription_state(
             'closing', message)
+        engine._log_announced_rest(date, money)
         engine._credit_longer_pauses(ends)
 
     def _check_close_date(self, date):

@@ -20,13 +20,34 @@ class SubscriptionClosePreviewMixin(models.AbstractModel):
         :rtype: str
         """
         self.ensure_one()
-        sentences = [self._get_last_day_text(day)]
-        amount = self.sudo()._get_unused_amount(day + timedelta(days=1))  # the ledger is the engine's
-        if not self.currency_id.is_zero(amount):
-            sentences.append(self._get_rest_text(money, format_amount(self.env, amount, self.currency_id)))
+        sentences = [self._get_last_day_text(day), self._get_rest_after(day, money)]
         if waiting := self._get_waiting_renewals():
             sentences.append(self.env._("renewal %(name)s is cancelled", name=waiting[0].name))
-        return ', '.join(sentences)
+        return ', '.join(filter(None, sentences))
+
+    def _log_announced_rest(self, day, money):
+        """Tell in the chatter what an announced end will do with what is invoiced for later days.
+
+        :param datetime.date day: the last day served
+        :param str money: see `close_money`
+        """
+        for order in self:
+            if text := order._get_rest_after(day, money):
+                order._message_log(body=self.env._("When the subscription ends: %(text)s.", text=text))
+
+    def _get_rest_after(self, day, money):
+        """Return what becomes of what is invoiced for days after an end.
+
+        :param datetime.date day: the last day served
+        :param str money: see `close_money`
+        :return: nothing where nothing is invoiced for them
+        :rtype: str
+        """
+        self.ensure_one()
+        amount = self.sudo()._get_unused_amount(day + timedelta(days=1))  # the ledger is the engine's
+        if self.currency_id.is_zero(amount):
+            return ''
+        return self._get_rest_text(money, format_amount(self.env, amount, self.currency_id))
 
     def _get_last_day_text(self, day):
         """Return until when this subscription is served if it ends on a day: no longer than until a pause begins.

@@ -71,6 +71,8 @@ class TestClosing(SaleSubscriptionCommon):
         self._bill('2026-01-01')
         self._close(order, close_when='date', close_on='2026-06-30', money='credit')
         self.assertEqual(len(order.invoice_ids), 1)
+        story = ' '.join(order.message_ids.mapped('body')).replace('&nbsp;', ' ')
+        self.assertIn("When the subscription ends: $ 15.12 incl. tax, invoiced for later days, are credited.", story)
         with freeze_time('2026-07-01 10:00:00'):
             self._run_cron(LIFECYCLE_CRON)
             self._run_cron(LIFECYCLE_CRON)

@@ -240,6 +240,7 @@ class TestRenewal(SaleSubscriptionCommon):
         renewal.action_confirm()
         order._plan_closing(self.reason, date=Date.to_date('2026-01-20'))
         self.assertEqual(renewal.state, 'cancel')
+        self.assertTrue(any(f"Renewal {renewal.name} is cancelled" in message.body for message in order.message_ids))
         with freeze_time('2026-01-21 10:00:00'):
             self._run_cron(LIFECYCLE_CRON)
         self.assertEqual(order.subscription_state, 'closed')
