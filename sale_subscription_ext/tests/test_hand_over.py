@@ -58,7 +58,7 @@ class TestHandOver(SaleSubscriptionCommon):
         agreed.action_confirm()
         token = agreed._portal_ensure_token()
         dialog = self.env['subscription.hand.over'].create({'order_ids': order.ids, 'partner_id': self.other.id})
-        self.assertIn(f"{offer.name}, {renewal.name}, offered to the old customer, is cancelled", dialog.preview)
+        self.assertIn(f"what is offered to the old customer is cancelled: {offer.name}, {renewal.name}", dialog.preview)
         dialog.action_apply()
         self.assertEqual((offer | renewal).mapped('state'), ['cancel', 'cancel'])
         self.assertEqual((agreed.state, agreed.partner_id), ('sale', self.other))

@@ -84,7 +84,7 @@ class SubscriptionHandOver(models.TransientModel):
         offers = order.sudo()._get_offers()  # whoever hands it over may not see them
         if offers and self.partner_id.commercial_partner_id not in (False, order.partner_id.commercial_partner_id):
             return self.env._(
-                "%(text)s; %(names)s, offered to the old customer, is cancelled", text=text,
+                "%(text)s; what is offered to the old customer is cancelled: %(names)s", text=text,
                 names=', '.join(offers.mapped('name')))
         return text
 
