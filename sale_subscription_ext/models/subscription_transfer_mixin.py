@@ -138,7 +138,8 @@ class SubscriptionTransferMixin(models.AbstractModel):
         if offers := self._get_offers():
             offers._action_cancel()
             self._message_log(body=self.env._(
-                "What was offered to the old customer is cancelled: %(names)s. Make new quotations where they are wanted.",
+                "What was offered to the old customer is cancelled: %(names)s. Make new quotations where they are"
+                " wanted.",
                 names=', '.join(offers.mapped('name'))))
         waiting = self._get_waiting_renewals() | self._get_agreed_amendments()
         waiting.write({
