@@ -189,9 +189,10 @@ class SubscriptionAmendmentApplyMixin(models.AbstractModel):
 
     def _report_conflicting_changes(self):
         """Ask the salespeople of confirmed amendments of contracts which can't be applied any more to look at them."""
-        for order in self.sudo().amendment_ids:  # whoever made the conflict may not see them
-            if order.state == 'sale' and not order.applied_date and (conflicts := order._get_amendment_conflicts()):
-                order._log_amendment_error(UserError('\n'.join(conflicts)))
+        for contract in self:
+            for amendment in contract._get_agreed_amendments():
+                if conflicts := amendment._get_amendment_conflicts():
+                    amendment._log_amendment_error(UserError('\n'.join(conflicts)))
 
     # === BUSINESS METHODS - APPLY === #
 

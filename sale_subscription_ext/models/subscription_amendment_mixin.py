@@ -194,8 +194,7 @@ class SubscriptionAmendmentMixin(models.AbstractModel):
         :rtype: sale.order
         """
         self.ensure_one()
-        return self.sudo().amendment_ids.filtered(
-            lambda order: order.state == 'sale' and not order.applied_date and order.effective_date < day)
+        return self._get_agreed_amendments().filtered(lambda order: order.effective_date < day)
 
     def _postpone_missed_changes(self, day):
         """Let what should have changed before, but didn't, change when service begins again: the past is billed.
